@@ -1,0 +1,461 @@
+//! Backing up one machine: its disks at one time, its files beside them, one point.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sonae_repo::blob::BlobKind;
+use sonae_repo::chunk::ChunkTarget;
+use sonae_repo::index::Index;
+use sonae_repo::ingest::{DiskChunks, DiskInput, Ingest, IngestError, IngestTotals};
+use sonae_repo::lock::LockKind;
+use sonae_repo::manifest::{ChunkRule, Chunking, Consistency, DiskManifest, Manifest, SCHEMA, merkle_root};
+use sonae_repo::reader::ReadError;
+use sonae_repo::snapshot::{DISK_TAG, Point, SONAE_TAG, Snapshot, Summary};
+use sonae_repo::time::to_rfc3339;
+use sonae_repo::tree::{Node, NodeKind, encode_tree};
+use sonae_repo::{Progress, Repository, Stop};
+use sonae_source::RawDisk;
+use sonae_text::keys;
+use sonae_types::{ByteCount, Digest, DiskError, DiskName, DiskRead as _, Message, Timestamp, VmName};
+
+use crate::failure::{Failure, Fault, ingest_failure};
+
+/// Longest file that is saved beside the disks; a configuration is far shorter.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Files beside the disks are cut into parts of this length.
+const FILE_PART_BYTES: usize = 1 << 20;
+/// Our name in points, as programs that list them show it.
+pub const PROGRAM: &str = concat!("sonae ", env!("CARGO_PKG_VERSION"));
+
+/// How a source's bytes are to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A raw image or device; refused when its header says that it is another format.
+    Raw,
+    /// The bytes as they are, whatever they look like.
+    AsIs,
+}
+
+/// One disk to back up.
+#[derive(Clone, Debug)]
+pub struct DiskRequest {
+    /// Its name inside the machine.
+    pub name: DiskName,
+    /// Where it is read from.
+    pub path: PathBuf,
+    /// How its bytes are to be understood.
+    pub format: Format,
+}
+
+/// What to back up.
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    /// The machine.
+    pub vm: VmName,
+    /// Its disks.
+    pub disks: Vec<DiskRequest>,
+    /// Files to save beside them, such as the machine's configuration.
+    pub files: Vec<PathBuf>,
+}
+
+/// What a backup did.
+#[derive(Debug, Serialize)]
+pub struct BackupReport {
+    /// The new point.
+    pub point: Digest,
+    /// The machine.
+    pub vm: VmName,
+    /// Its disks.
+    pub disks: Vec<DiskReport>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// What became of one disk.
+#[derive(Debug, Serialize)]
+pub struct DiskReport {
+    /// Its name.
+    pub name: DiskName,
+    /// Its size.
+    pub size_bytes: ByteCount,
+    /// Whether all of it was read or only what changed.
+    pub mode: Mode,
+    /// Why so.
+    pub reason: Reason,
+    /// Bytes read from the source; known holes are not read.
+    pub read_bytes: ByteCount,
+    /// Bytes in chunks that the point before does not have on this disk.
+    pub changed_bytes: ByteCount,
+    /// Plain bytes that the repository did not have.
+    pub new_chunk_bytes: ByteCount,
+    /// What they take in the repository.
+    pub stored_bytes: ByteCount,
+}
+
+/// How much of a disk was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// All of it.
+    Full,
+    /// What was said to have changed.
+    Incremental,
+}
+
+/// Why a disk was read in its mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// There is no point before it.
+    FirstPoint,
+    /// Nothing says what changed since the point before.
+    NoChangeInformation,
+}
+
+struct Source {
+    request: DiskRequest,
+    disk: RawDisk,
+    target: ChunkTarget,
+}
+
+struct SavedFile {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// What the point before had on its disks.
+#[derive(Default)]
+struct Before {
+    point: Option<Digest>,
+    disks: Vec<(DiskName, HashSet<Digest>)>,
+}
+
+/// Backs up a machine. Errors: nothing of a failed backup is visible as a point.
+pub fn backup(
+    repository: &Repository,
+    request: &BackupRequest,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<BackupReport, Failure> {
+    let clock = &repository.environment().clock;
+    let (started, begun) = (clock.now(), clock.monotonic());
+    let sources = open_sources(&request.disks)?;
+    let files = read_files(&request.files)?;
+    progress.expect(sources.iter().map(|source| source.disk.size()).sum());
+    let lock = repository.lock(LockKind::Shared)?;
+    // Points before the index, never after: whatever a listed point references is then in the index.
+    let points = repository.points()?;
+    let index = repository.load_index()?;
+    let before = points.good.iter().rfind(|point| is_of(point, &request.vm));
+    let before =
+        before.map_or_else(|| Ok(Before::default()), |point| Before::load(repository, &index, point))?;
+    let mut ingest = Ingest::new(repository, &index, stop, progress);
+    let inputs = sources
+        .iter()
+        .map(|source| DiskInput { disk: &source.disk, target: source.target })
+        .collect::<Vec<_>>();
+    let chunks = ingest.disks(&inputs).map_err(|error| name_source(error, &sources))?;
+    let ended = clock.now();
+    let disks = sources
+        .iter()
+        .zip(&chunks)
+        .map(|(source, chunks)| DiskReport::of(source, chunks, &before))
+        .collect::<Vec<_>>();
+    let manifest = manifest(request, &sources, &chunks, &disks, &files, (started, ended));
+    let tree = save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started)
+        .map_err(ingest_failure)?;
+    let totals = ingest.finish().map_err(ingest_failure)?;
+    stop.check()?;
+    lock.confirm()?;
+    let snapshot = snapshot(repository, request, &disks, &before, tree, totals, (started, ended));
+    let point = repository.save_point(&snapshot)?;
+    let duration_ms = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
+    Ok(BackupReport { point, vm: request.vm.clone(), disks, duration_ms })
+}
+
+fn is_of(point: &Point, vm: &VmName) -> bool {
+    point.snapshot.is_ours() && !point.snapshot.is_proof() && point.snapshot.hostname == vm.as_str()
+}
+
+fn open_sources(requests: &[DiskRequest]) -> Result<Vec<Source>, Failure> {
+    if requests.is_empty() {
+        return Err(Failure::new(Fault::WrongUse, Message::new(keys::ERROR_DISK_NONE))
+            .remedy(Message::new(keys::REMEDY_DISK_NONE)));
+    }
+    let mut names = HashSet::new();
+    let sources = requests.iter().map(|request| {
+        if !names.insert(&request.name) {
+            return Err(Failure::new(
+                Fault::WrongUse,
+                Message::new(keys::ERROR_DISK_DUPLICATE).with("disk", &request.name),
+            )
+            .remedy(Message::new(keys::REMEDY_DISK_DUPLICATE)));
+        }
+        let disk = match request.format {
+            Format::Raw => RawDisk::open(&request.path),
+            Format::AsIs => RawDisk::open_as_is(&request.path),
+        };
+        let disk = disk.map_err(|error| unopened(&request.path, error))?;
+        let target = ChunkTarget::for_disk(disk.size());
+        Ok(Source { request: request.clone(), disk, target })
+    });
+    sources.collect()
+}
+
+/// A source that cannot even be opened is a wrong path or a wrong right, not a failing disk, unless the system says so.
+fn unopened(path: &Path, error: DiskError) -> Failure {
+    use std::io::ErrorKind;
+    let path = path.display();
+    match &error {
+        DiskError::Io { cause, .. } if cause.kind() == ErrorKind::NotFound => {
+            Failure::new(Fault::WrongUse, Message::new(keys::ERROR_SOURCE_MISSING).with("path", path))
+                .remedy(Message::new(keys::REMEDY_SOURCE_MISSING))
+                .because(error)
+        }
+        DiskError::Unusable { why, .. } => {
+            let message = Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", why);
+            Failure::new(Fault::WrongUse, message)
+        }
+        DiskError::Io { cause, .. } if cause.kind() == ErrorKind::PermissionDenied => Failure::new(
+            Fault::WrongUse,
+            Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", cause),
+        ),
+        DiskError::Io { .. } | DiskError::Short { .. } | DiskError::Changed { .. } => {
+            unreadable(&path.to_string(), &path.to_string(), error)
+        }
+    }
+}
+
+fn name_source(error: IngestError, sources: &[Source]) -> Failure {
+    match error {
+        IngestError::Source { disk, cause } => {
+            let request = &sources[disk].request;
+            unreadable(request.name.as_str(), &request.path.display().to_string(), cause)
+        }
+        other => ingest_failure(other),
+    }
+}
+
+fn unreadable(disk: &str, path: &str, error: DiskError) -> Failure {
+    let named = |key| Message::new(key).with("disk", disk).with("path", path);
+    let (message, remedy) = match &error {
+        DiskError::Short { at, size, .. } => (
+            named(keys::ERROR_SOURCE_SHORT).with("offset", at).with("size", sonae_text::number::bytes(*size)),
+            keys::REMEDY_SOURCE_SHORT,
+        ),
+        DiskError::Changed { .. } => (named(keys::ERROR_SOURCE_CHANGED), keys::REMEDY_SOURCE_CHANGED),
+        DiskError::Io { at, .. } => {
+            (named(keys::ERROR_SOURCE_UNREADABLE).with("offset", at), keys::REMEDY_SOURCE_UNREADABLE)
+        }
+        DiskError::Unusable { why, .. } => (
+            Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", why),
+            keys::REMEDY_SOURCE_UNREADABLE,
+        ),
+    };
+    Failure::new(Fault::SourceUnreadable, message).remedy(Message::new(remedy)).because(error)
+}
+
+fn read_files(paths: &[PathBuf]) -> Result<Vec<SavedFile>, Failure> {
+    let mut names = HashSet::new();
+    let files = paths.iter().map(|path| {
+        let unusable = |why: String| {
+            Failure::new(
+                Fault::WrongUse,
+                Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path.display()).with("why", why),
+            )
+        };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| unusable("its name is not UTF-8".to_owned()))?;
+        let reserved = name == "sonae" || name.starts_with("disk-");
+        VmName::parse(name).map_err(|error| unusable(error.to_string()))?;
+        if reserved || !names.insert(name) {
+            return Err(Failure::new(
+                Fault::WrongUse,
+                Message::new(keys::ERROR_FILE_DUPLICATE).with("name", name),
+            )
+            .remedy(Message::new(keys::REMEDY_FILE_DUPLICATE)));
+        }
+        let meta = std::fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
+        if !meta.is_file() || FILE_BYTES_MAX < meta.len() {
+            return Err(unusable(format!("not a file of at most {FILE_BYTES_MAX} bytes")));
+        }
+        let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        Ok(SavedFile { name: name.to_owned(), bytes })
+    });
+    files.collect()
+}
+
+impl Before {
+    fn load(repository: &Repository, index: &Index, point: &Point) -> Result<Self, Failure> {
+        let vm = &point.snapshot.hostname;
+        let names = point.snapshot.disk_names().filter_map(|name| DiskName::parse(name).ok());
+        let disks =
+            names.map(|name| match repository.find(index, point, &format!("/{vm}/disk-{name}.raw")) {
+                Ok(Node { kind: NodeKind::File { content, .. }, .. }) => {
+                    Ok((name, content.into_iter().collect()))
+                }
+                // A point that somebody changed or that is damaged is no basis to compare with; the backup goes on.
+                Ok(_) | Err(ReadError::NoSuchPath { .. }) => Ok((name, HashSet::new())),
+                Err(error) if error.is_damage() => Ok((name, HashSet::new())),
+                Err(error) => Err(error.into()),
+            });
+        Ok(Self { point: Some(point.id), disks: disks.collect::<Result<_, Failure>>()? })
+    }
+
+    fn of(&self, name: &DiskName) -> Option<&HashSet<Digest>> {
+        self.disks.iter().find(|(disk, _)| disk == name).map(|(_, ids)| ids)
+    }
+}
+
+impl DiskReport {
+    fn of(source: &Source, chunks: &DiskChunks, before: &Before) -> Self {
+        let old = before.of(&source.request.name);
+        let changed = match old {
+            // Against nothing, everything but the zeros is new.
+            None => source.disk.size().get().saturating_sub(chunks.zeros.get()),
+            Some(old) => chunks
+                .chunks
+                .iter()
+                .filter(|chunk| !old.contains(&chunk.id))
+                .map(|chunk| u64::from(chunk.len))
+                .sum(),
+        };
+        Self {
+            name: source.request.name.clone(),
+            size_bytes: source.disk.size(),
+            mode: Mode::Full,
+            reason: if old.is_some() { Reason::NoChangeInformation } else { Reason::FirstPoint },
+            read_bytes: chunks.read,
+            changed_bytes: ByteCount::new(changed),
+            new_chunk_bytes: chunks.new_chunks,
+            stored_bytes: chunks.stored,
+        }
+    }
+}
+
+fn manifest(
+    request: &BackupRequest,
+    sources: &[Source],
+    chunks: &[DiskChunks],
+    reports: &[DiskReport],
+    files: &[SavedFile],
+    (started, ended): (Timestamp, Timestamp),
+) -> Manifest {
+    let disks = sources.iter().zip(chunks).zip(reports).map(|((source, chunks), report)| {
+        let ids = chunks.chunks.iter().map(|chunk| chunk.id).collect::<Vec<_>>();
+        DiskManifest {
+            name: report.name.clone(),
+            file: disk_file(&report.name),
+            size_bytes: report.size_bytes,
+            chunking: Chunking { rule: ChunkRule::PageXxh3, target_bytes: source.target },
+            chunks: ids.len() as u64,
+            merkle_root: merkle_root(&ids),
+            source: source.request.path.display().to_string(),
+            read_bytes: report.read_bytes,
+            changed_bytes: report.changed_bytes,
+            new_chunk_bytes: report.new_chunk_bytes,
+            stored_bytes: report.stored_bytes,
+        }
+    });
+    Manifest {
+        schema: SCHEMA,
+        tool: PROGRAM.to_owned(),
+        vm: request.vm.clone(),
+        started: to_rfc3339(started),
+        ended: to_rfc3339(ended),
+        consistency: Consistency::UnchangedWhileRead,
+        disks: disks.collect(),
+        files: files.iter().map(|file| file.name.clone()).collect(),
+    }
+}
+
+/// The file in a point that holds a disk.
+#[must_use]
+pub fn disk_file(name: &DiskName) -> String {
+    format!("disk-{name}.raw")
+}
+
+fn save_tree(
+    ingest: &mut Ingest<'_>,
+    request: &BackupRequest,
+    sources: &[Source],
+    chunks: &[DiskChunks],
+    files: Vec<SavedFile>,
+    manifest: &Manifest,
+    at: Timestamp,
+) -> Result<Digest, IngestError> {
+    let mut nodes = Vec::new();
+    for (source, chunks) in sources.iter().zip(chunks) {
+        let content = chunks.chunks.iter().map(|chunk| chunk.id).collect();
+        nodes.push(Node {
+            name: disk_file(&source.request.name),
+            kind: NodeKind::File { size: source.disk.size().get(), content },
+        });
+    }
+    for file in files {
+        nodes.push(save_file(ingest, file)?);
+    }
+    let bytes = serde_json::to_vec_pretty(manifest).expect("a manifest has only texts and numbers");
+    let manifest = save_file(ingest, SavedFile { name: "manifest.json".to_owned(), bytes })?;
+    nodes.push(save_folder(ingest, "sonae", vec![manifest], at)?);
+    let vm = save_folder(ingest, request.vm.as_str(), nodes, at)?;
+    ingest.blob(BlobKind::Tree, &encode_tree(vec![vm], at))
+}
+
+fn save_folder(
+    ingest: &mut Ingest<'_>,
+    name: &str,
+    nodes: Vec<Node>,
+    at: Timestamp,
+) -> Result<Node, IngestError> {
+    let tree = ingest.blob(BlobKind::Tree, &encode_tree(nodes, at))?;
+    Ok(Node { name: name.to_owned(), kind: NodeKind::Folder(tree) })
+}
+
+fn save_file(ingest: &mut Ingest<'_>, file: SavedFile) -> Result<Node, IngestError> {
+    let content = file
+        .bytes
+        .chunks(FILE_PART_BYTES)
+        .map(|part| ingest.blob(BlobKind::Data, part))
+        .collect::<Result<_, _>>()?;
+    Ok(Node { name: file.name, kind: NodeKind::File { size: file.bytes.len() as u64, content } })
+}
+
+fn snapshot(
+    repository: &Repository,
+    request: &BackupRequest,
+    disks: &[DiskReport],
+    before: &Before,
+    tree: Digest,
+    totals: IngestTotals,
+    (started, ended): (Timestamp, Timestamp),
+) -> Snapshot {
+    let files = (disks.len() + request.files.len() + 1) as u64;
+    let summary = Summary {
+        files_new: files,
+        dirs_new: 3,
+        data_blobs: totals.data_blobs,
+        tree_blobs: totals.tree_blobs,
+        data_added: totals.plain.get(),
+        data_added_packed: totals.stored.get(),
+        total_files_processed: files,
+        total_bytes_processed: disks.iter().map(|disk| disk.size_bytes.get()).sum(),
+        ..Summary::spanning(started, ended)
+    };
+    let disk_tags = disks.iter().map(|disk| format!("{DISK_TAG}{}", disk.name));
+    Snapshot {
+        time: to_rfc3339(started),
+        parent: before.point,
+        tree,
+        paths: vec![format!("/{}", request.vm)],
+        hostname: request.vm.to_string(),
+        username: repository.environment().worker.username.clone(),
+        tags: std::iter::once(SONAE_TAG.to_owned()).chain(disk_tags).collect(),
+        original: None,
+        program_version: Some(PROGRAM.to_owned()),
+        summary: Some(summary),
+    }
+}

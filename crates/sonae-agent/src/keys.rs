@@ -1,0 +1,85 @@
+//! Password slots of a repository.
+
+use serde::Serialize;
+use sonae_repo::Repository;
+use sonae_repo::crypto::{KdfCost, Password};
+use sonae_repo::lock::LockKind;
+use sonae_repo::repository::KeyUsage;
+use sonae_repo::time::to_rfc3339;
+use sonae_text::keys as text;
+use sonae_types::{Digest, Message};
+
+use crate::failure::{Failure, Fault};
+
+/// One password slot.
+#[derive(Debug, Serialize)]
+pub struct KeyReport {
+    /// Its id.
+    pub key: Digest,
+    /// Who added it; none when the file is damaged.
+    pub user: Option<String>,
+    /// On which machine.
+    pub host: Option<String>,
+    /// When, RFC 3339.
+    pub created: Option<String>,
+    /// Whether it is the one that opened the repository.
+    pub current: bool,
+    /// Whether its file can be read.
+    pub readable: bool,
+}
+
+/// All slots.
+#[derive(Debug, Serialize)]
+pub struct KeyList {
+    /// The slots.
+    pub keys: Vec<KeyReport>,
+}
+
+/// A slot that was added or removed.
+#[derive(Debug, Serialize)]
+pub struct KeyChange {
+    /// Its id.
+    pub key: Digest,
+}
+
+/// Lists the slots.
+pub fn list(repository: &Repository) -> Result<KeyList, Failure> {
+    let keys = repository.keys()?.into_iter().map(|slot| KeyReport {
+        key: slot.id,
+        user: slot.file.as_ref().map(|file| file.username().to_owned()),
+        host: slot.file.as_ref().map(|file| file.hostname().to_owned()),
+        created: slot.file.as_ref().and_then(|file| file.created()).map(to_rfc3339),
+        current: slot.usage == KeyUsage::Current,
+        readable: slot.file.is_some(),
+    });
+    Ok(KeyList { keys: keys.collect() })
+}
+
+/// Adds a slot for another password.
+pub fn add(repository: &Repository, password: &Password) -> Result<KeyChange, Failure> {
+    let _lock = repository.lock(LockKind::Shared)?;
+    Ok(KeyChange { key: repository.add_key(password, KdfCost::STANDARD)? })
+}
+
+/// Removes the slot whose id begins so. Errors: none, several, or the one in use.
+pub fn remove(repository: &Repository, prefix: &str) -> Result<KeyChange, Failure> {
+    let _lock = repository.lock(LockKind::Exclusive)?;
+    let found = repository
+        .keys()?
+        .into_iter()
+        .filter(|slot| slot.id.to_string().starts_with(prefix))
+        .collect::<Vec<_>>();
+    match found[..] {
+        [ref slot] => {
+            repository.remove_key(slot.id)?;
+            Ok(KeyChange { key: slot.id })
+        }
+        [] => Err(Failure::new(Fault::WrongUse, Message::new(text::ERROR_KEY_UNKNOWN).with("key", prefix))
+            .remedy(Message::new(text::REMEDY_KEY_UNKNOWN))),
+        _ => Err(Failure::new(
+            Fault::WrongUse,
+            Message::new(text::ERROR_KEY_AMBIGUOUS).with("prefix", prefix).with("count", found.len()),
+        )
+        .remedy(Message::new(text::REMEDY_KEY_AMBIGUOUS))),
+    }
+}

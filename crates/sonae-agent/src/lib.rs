@@ -1,0 +1,18 @@
+//! The data mover: the operations that join disks and a repository — back up, restore, verify, list, check.
+//!
+//! Each operation takes values, answers a report that can be written as JSON, or a [`Failure`] that says in words what
+//! happened, where, and what to do. Nothing here prints, parses arguments or decides when something runs.
+#![warn(missing_docs)]
+
+pub mod backup;
+pub mod failure;
+pub mod inspect;
+pub mod keys;
+pub mod repository;
+pub mod restore;
+pub mod select;
+pub mod verify;
+pub mod world;
+
+pub use failure::{Failure, Fault};
+pub use world::system_environment;

@@ -1,0 +1,259 @@
+//! Checking a repository: its structure without reading data, and, where asked, every byte of every pack.
+//!
+//! What is wrong is a finding with its place; nothing that is wrong hides what else is.
+
+use std::collections::{HashMap, HashSet};
+
+use sonae_types::{ByteCount, Digest};
+
+use crate::blob::{BlobEntry, BlobKind};
+use crate::crypto::OVERHEAD_BYTES;
+use crate::environment::{Progress, Stop, Stopped};
+use crate::index::Index;
+use crate::reader::ReadError;
+use crate::repository::Repository;
+use crate::snapshot::Point;
+use crate::store::{FileKind, FileName, Listed};
+use crate::verify::verify_packs;
+use crate::walk::{Met, Walker};
+
+/// How deep a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Names, sizes and references.
+    Structure,
+    /// All of it, and every byte of every pack.
+    Data,
+}
+
+/// Something is wrong.
+#[derive(Debug)]
+pub enum Finding {
+    /// A file that must be readable is not.
+    File {
+        /// The file.
+        file: FileName,
+        /// Why.
+        cause: ReadError,
+    },
+    /// The index names a pack that is not there.
+    PackMissing {
+        /// The pack.
+        pack: Digest,
+    },
+    /// A pack has another size than its blobs and header make up.
+    PackSize {
+        /// The pack.
+        pack: Digest,
+        /// What they make up.
+        expected: ByteCount,
+        /// What is there.
+        found: ByteCount,
+    },
+    /// A pack's bytes are not what its name or its index says.
+    PackDamaged {
+        /// The pack.
+        pack: Digest,
+        /// How.
+        cause: ReadError,
+    },
+    /// A folder of a point cannot be read.
+    Folder {
+        /// The point.
+        point: Digest,
+        /// The machine it is of.
+        vm: String,
+        /// The folder.
+        path: String,
+        /// Why.
+        cause: ReadError,
+    },
+    /// A stretch of a file of a point cannot be restored.
+    Range {
+        /// The point.
+        point: Digest,
+        /// The machine it is of.
+        vm: String,
+        /// The file.
+        path: String,
+        /// Where in the file; none when the lengths before it are unknown.
+        at: Option<u64>,
+        /// The chunk.
+        chunk: Digest,
+    },
+    /// A file's chunks do not add up to its stated size.
+    Size {
+        /// The point.
+        point: Digest,
+        /// The machine it is of.
+        vm: String,
+        /// The file.
+        path: String,
+        /// The stated size.
+        stated: u64,
+        /// What they add up to.
+        sum: u64,
+    },
+    /// The chunk list of a disk is not the one its manifest was sealed over.
+    Root {
+        /// The point.
+        point: Digest,
+        /// The machine it is of.
+        vm: String,
+        /// The file.
+        path: String,
+    },
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// Points that were looked at.
+    pub points: usize,
+    /// Packs that the index names.
+    pub packs: usize,
+    /// Blobs that the index names.
+    pub blobs: usize,
+    /// Bytes of packs that were read.
+    pub read: ByteCount,
+    /// Packs that nothing references, left by interrupted runs: no damage, only room.
+    pub unreferenced_packs: Vec<Listed>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl Repository {
+    /// Checks the repository. Errors: what kept the check itself from being made; what is wrong is in the report.
+    pub fn check(&self, depth: Depth, stop: &Stop, progress: &Progress) -> Result<CheckReport, CheckError> {
+        let points = self.points()?;
+        let loaded = self.load_index_around_damage()?;
+        let index = &loaded.index;
+        let mut report =
+            CheckReport { points: points.good.len(), blobs: index.len(), ..CheckReport::default() };
+        for (kind, damaged) in [(FileKind::Snapshot, points.damaged), (FileKind::Index, loaded.damaged)] {
+            let findings = damaged
+                .into_iter()
+                .map(|file| Finding::File { file: FileName::Hashed(kind, file.id), cause: file.cause });
+            report.findings.extend(findings);
+        }
+        let packs = self.compare_packs(index, &mut report)?;
+        let mut bad = HashSet::new();
+        if depth == Depth::Data {
+            bad = verify_packs(self, packs, stop, progress, &mut report)?;
+        }
+        self.check_points(&points.good, index, &bad, stop, &mut report)?;
+        Ok(report)
+    }
+
+    /// Compares the packs that the index names with those that are there; answers the blobs of each that is there.
+    fn compare_packs(
+        &self,
+        index: &Index,
+        report: &mut CheckReport,
+    ) -> Result<HashMap<Digest, Vec<BlobEntry>>, CheckError> {
+        let mut named: HashMap<Digest, Vec<BlobEntry>> = HashMap::new();
+        for place in index.iter() {
+            named.entry(place.pack).or_default().push(place.blob);
+        }
+        report.packs = named.len();
+        let there = self.store.list(FileKind::Data).map_err(ReadError::from)?;
+        let sizes = there.iter().map(|file| (file.id, file.size)).collect::<HashMap<_, _>>();
+        report.unreferenced_packs =
+            there.iter().filter(|file| !named.contains_key(&file.id)).copied().collect();
+        let mut findings = Vec::new();
+        named.retain(|pack, blobs| {
+            blobs.sort_unstable_by_key(|blob| blob.offset);
+            let expected = expected_pack_size(blobs);
+            match sizes.get(pack) {
+                None => findings.push(Finding::PackMissing { pack: *pack }),
+                Some(found) if *found != expected => {
+                    findings.push(Finding::PackSize { pack: *pack, expected, found: *found })
+                }
+                Some(_) => {}
+            }
+            sizes.contains_key(pack)
+        });
+        findings.sort_by_key(|finding| match finding {
+            Finding::PackMissing { pack } | Finding::PackSize { pack, .. } => Some(*pack),
+            _ => None,
+        });
+        report.findings.extend(findings);
+        Ok(named)
+    }
+
+    fn check_points(
+        &self,
+        points: &[Point],
+        index: &Index,
+        bad: &HashSet<Digest>,
+        stop: &Stop,
+        report: &mut CheckReport,
+    ) -> Result<(), CheckError> {
+        let mut walker = Walker::new(self, index);
+        for point in points {
+            stop.check()?;
+            check_point(&mut walker, index, point, bad, &mut report.findings);
+        }
+        Ok(())
+    }
+}
+
+/// A check could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The repository is out of reach.
+    #[error("the repository cannot be checked")]
+    Read(#[from] ReadError),
+    /// Asked to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Looks at every file of a point that the walker has not seen: are its chunks there, sound, and of the stated sum?
+pub(crate) fn check_point(
+    walker: &mut Walker<'_>,
+    index: &Index,
+    point: &Point,
+    bad: &HashSet<Digest>,
+    findings: &mut Vec<Finding>,
+) {
+    let vm = || point.snapshot.hostname.clone();
+    walker.walk(point, &mut |met| match met {
+        Met::Folder(_) => {}
+        Met::Unreadable { path, cause, .. } => {
+            findings.push(Finding::Folder { point: point.id, vm: vm(), path, cause })
+        }
+        Met::File(file) => {
+            let mut at = Some(0);
+            for chunk in &file.content {
+                let len = index.plain_len(BlobKind::Data, *chunk);
+                if len.is_none() || bad.contains(chunk) {
+                    findings.push(Finding::Range {
+                        point: point.id,
+                        vm: vm(),
+                        path: file.path.clone(),
+                        at,
+                        chunk: *chunk,
+                    });
+                }
+                at = at.zip(len).map(|(at, len)| at + u64::from(len));
+            }
+            if let Some(sum) = at.filter(|sum| *sum != file.size) {
+                findings.push(Finding::Size {
+                    point: point.id,
+                    vm: vm(),
+                    path: file.path,
+                    stated: file.size,
+                    sum,
+                });
+            }
+        }
+    });
+}
+
+/// The size of a pack with just these blobs, from the format: bodies, sealed header, four bytes of its length.
+fn expected_pack_size(blobs: &[BlobEntry]) -> ByteCount {
+    let bodies = blobs.last().map_or(0, BlobEntry::end);
+    let entries = blobs.iter().map(|blob| if blob.expanded.is_some() { 41 } else { 37 }).sum::<u64>();
+    ByteCount::new(bodies + entries + OVERHEAD_BYTES as u64 + 4)
+}

@@ -1,0 +1,156 @@
+//! Reading many blobs: sorted as they lie in the packs, neighbours fetched together, opened on all processors.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sonae_types::ByteCount;
+
+use crate::blob::BlobOpener;
+use crate::environment::{Progress, Stop};
+use crate::index::{Index, PlaceNumber};
+use crate::reader::{ReadError, processors};
+use crate::repository::Repository;
+use crate::store::{FileKind, FileName};
+
+/// Most bytes fetched at once.
+const RUN_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that nobody wants are fetched along when the gap is this small, since asking again costs more.
+const GAP_BYTES_MAX: u64 = 128 << 10;
+
+/// One wanted blob, and what the caller knows it by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) place: PlaceNumber,
+    /// Any number of the caller's.
+    pub(crate) tag: u64,
+}
+
+/// Reads blobs of a repository.
+#[derive(Clone, Copy)]
+pub(crate) struct Fetch<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) index: &'a Index,
+    pub(crate) stop: &'a Stop,
+    pub(crate) progress: &'a Progress,
+}
+
+impl Fetch<'_> {
+    /// Gives every wanted blob to `handle`, in no order, several at a time; a damaged one is looked for in other packs
+    /// first. Blobs wanted under several tags are opened once for each run of equal places.
+    ///
+    /// Errors: the first error of `handle`, or the stop.
+    pub(crate) fn run<E: Send + From<crate::environment::Stopped>>(
+        &self,
+        mut wanted: Vec<Wanted>,
+        handle: impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        wanted.sort_unstable_by_key(|wanted| (self.index.storage_order(wanted.place), wanted.tag));
+        let runs = self.cut_into_runs(&wanted);
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        let fail = |error: E| {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            next.store(runs.len(), Ordering::Relaxed);
+        };
+        std::thread::scope(|scope| {
+            // One thread more than processors, so that one may wait for the store while the others open blobs.
+            for _ in 0..(processors() + 1).min(runs.len()) {
+                scope.spawn(|| {
+                    let mut buffers = Buffers::default();
+                    while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let outcome = self
+                            .stop
+                            .check()
+                            .map_err(E::from)
+                            .and_then(|()| self.run_one(&wanted[run.clone()], &mut buffers, &handle));
+                        if let Err(error) = outcome {
+                            fail(error);
+                        }
+                    }
+                });
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn cut_into_runs(&self, wanted: &[Wanted]) -> Vec<std::ops::Range<usize>> {
+        let mut runs = Vec::new();
+        let mut first = 0;
+        for at in 1..=wanted.len() {
+            let ends = at == wanted.len() || {
+                let (start, before, here) = (
+                    self.index.place(wanted[first].place),
+                    self.index.place(wanted[at - 1].place),
+                    self.index.place(wanted[at].place),
+                );
+                let gap = u64::from(here.blob.offset).saturating_sub(before.blob.end());
+                here.pack != before.pack
+                    || GAP_BYTES_MAX < gap
+                    || RUN_BYTES_MAX < here.blob.end() - u64::from(start.blob.offset)
+            };
+            if ends && first < at {
+                runs.push(first..at);
+                first = at;
+            }
+        }
+        runs
+    }
+
+    fn run_one<E>(
+        &self,
+        wanted: &[Wanted],
+        buffers: &mut Buffers,
+        handle: &impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(()) };
+        let (first, last) = (self.index.place(first.place), self.index.place(last.place));
+        let start = u64::from(first.blob.offset);
+        let len = usize::try_from(last.blob.end().saturating_sub(start)).expect("a run is bounded");
+        if buffers.sealed.len() < len {
+            buffers.sealed.resize(len, 0);
+        }
+        let sealed = &mut buffers.sealed[..len];
+        // A pack that cannot be read as a run may still give single blobs, or another pack may; `blob` tries them all.
+        let fetched = self
+            .repository
+            .store
+            .get_range(FileName::Hashed(FileKind::Data, first.pack), start, sealed)
+            .is_ok();
+        for group in wanted.chunk_by(|a, b| a.place == b.place) {
+            let place = self.index.place(group[0].place);
+            let (kind, id) = (place.blob.kind, place.blob.id);
+            let from = usize::try_from(u64::from(place.blob.offset) - start).expect("inside the run");
+            let sealed = &sealed[from..from + place.blob.length as usize];
+            let opened = if fetched {
+                buffers.opener.open(&self.repository.key, &place.blob, sealed).map(<[u8]>::len).ok()
+            } else {
+                None
+            };
+            let answer = match opened {
+                Some(len) => Ok(len),
+                None => self.repository.blob(self.index, kind, id, &mut buffers.opener).map(<[u8]>::len),
+            };
+            match answer {
+                Ok(len) => {
+                    self.progress.advance(ByteCount::of_len(len * group.len()));
+                    group.iter().try_for_each(|wanted| handle(wanted.tag, Ok(buffers.opener.opened(len))))?;
+                }
+                Err(error) => {
+                    let mut errors = Some(error);
+                    for wanted in group {
+                        // The cause is told once; further places of the same blob are told that it is missing.
+                        let error = errors.take().unwrap_or(ReadError::Missing { kind, id });
+                        handle(wanted.tag, Err(error))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Buffers {
+    sealed: Vec<u8>,
+    opener: BlobOpener,
+}

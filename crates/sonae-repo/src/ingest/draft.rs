@@ -1,0 +1,101 @@
+//! From sealed packs to index files: a pack's blobs are listed only after the pack is safe in the store.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use sonae_types::ByteCount;
+
+use super::IngestError;
+use crate::blob::BlobOpener;
+use crate::environment::Progress;
+use crate::index::{INDEX_BLOBS_MAX, IndexedPack, encode_index};
+use crate::pack::{PackBuilder, SealedPack};
+use crate::repository::Repository;
+use crate::store::{FileKind, FileName};
+use crate::unpacked::encode_unpacked;
+
+/// An index file is written at least this often, so that a long first run that dies need not store everything again.
+const INTERVAL: Duration = Duration::from_mins(10);
+
+/// The stored packs that no index file lists yet.
+#[derive(Debug, Default)]
+pub(super) struct IndexDraft(Mutex<Draft>);
+
+#[derive(Debug, Default)]
+struct Draft {
+    packs: Vec<IndexedPack>,
+    blobs: usize,
+    /// Monotonic time of the first pack in it.
+    since: Duration,
+}
+
+impl IndexDraft {
+    /// Seals a pack and stores it at once.
+    pub(super) fn store_pack(
+        &self,
+        repository: &Repository,
+        progress: &Progress,
+        pack: &mut PackBuilder,
+        opener: &mut BlobOpener,
+    ) -> Result<(), IngestError> {
+        let sealed = pack
+            .seal(&repository.key, &*repository.environment.entropy, opener)
+            .map_err(IngestError::Memory)?;
+        let buffer = self.put(repository, progress, sealed)?;
+        pack.reuse(buffer);
+        Ok(())
+    }
+
+    /// Stores a sealed pack and hands its buffer on for the next one.
+    pub(super) fn upload(
+        &self,
+        repository: &Repository,
+        progress: &Progress,
+        pack: SealedPack,
+        used: &Sender<Vec<u8>>,
+    ) -> Result<(), IngestError> {
+        let buffer = self.put(repository, progress, pack)?;
+        // A full queue means that there are buffers enough.
+        drop(used.try_send(buffer));
+        Ok(())
+    }
+
+    /// Writes an index file with what is left.
+    pub(super) fn flush(&self, repository: &Repository) -> Result<(), IngestError> {
+        let draft = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if draft.packs.is_empty() {
+            return Ok(());
+        }
+        let (id, bytes) =
+            encode_unpacked(&repository.key, &*repository.environment.entropy, &encode_index(&draft.packs));
+        repository.store.put(FileName::Hashed(FileKind::Index, id), &bytes).map_err(IngestError::Store)
+    }
+
+    fn put(
+        &self,
+        repository: &Repository,
+        progress: &Progress,
+        pack: SealedPack,
+    ) -> Result<Vec<u8>, IngestError> {
+        repository
+            .store
+            .put(FileName::Hashed(FileKind::Data, pack.id), &pack.bytes)
+            .map_err(IngestError::Store)?;
+        progress.store(ByteCount::of_len(pack.bytes.len()));
+        let now = repository.environment.clock.monotonic();
+        let full = {
+            let mut draft = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if draft.packs.is_empty() {
+                draft.since = now;
+            }
+            draft.blobs += pack.blobs.len();
+            draft.packs.push(IndexedPack { id: pack.id, blobs: pack.blobs });
+            INDEX_BLOBS_MAX <= draft.blobs || INTERVAL <= now.saturating_sub(draft.since)
+        };
+        if full {
+            self.flush(repository)?;
+        }
+        Ok(pack.bytes)
+    }
+}

@@ -1,0 +1,237 @@
+//! Reading one disk: holes are stepped over, data goes through the cutter, buffers of whole chunks go to the workers.
+
+use crossbeam_channel::{Receiver, Sender};
+use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, ExtentKind};
+
+use super::{Chunk, DiskInput, IngestError, Line};
+use crate::chunk::{Cutter, PAGE_BYTES, Piece, ZERO_RUN_BYTES_MIN};
+
+const PAGE: u64 = PAGE_BYTES as u64;
+/// How much is read at once, so that hashing starts while it is still in the processor's cache.
+const READ_BYTES: u64 = 256 << 10;
+
+/// Work for the workers.
+pub(super) enum Job {
+    /// A buffer with whole chunks of one disk.
+    Chunks {
+        /// Which disk.
+        disk: usize,
+        /// The bytes.
+        buffer: Vec<u8>,
+        /// Which of them are which chunk.
+        places: Vec<Place>,
+    },
+    /// A zero chunk of a length that this disk had not met before.
+    Zeros {
+        /// Which disk.
+        disk: usize,
+        /// Its length.
+        len: u64,
+    },
+}
+
+/// A chunk inside a buffer.
+pub(super) struct Place {
+    /// Its number on the disk.
+    pub(super) slot: usize,
+    /// Its first byte in the buffer.
+    pub(super) start: usize,
+    /// Its length.
+    pub(super) len: usize,
+}
+
+/// What the reader knows of a disk: all chunks, the ids of the data chunks still to come from the workers.
+pub(super) struct DiskDraft {
+    pub(super) slots: Vec<Slot>,
+    pub(super) read: ByteCount,
+}
+
+/// One chunk as the reader leaves it.
+pub(super) enum Slot {
+    /// A zero chunk, whose id is known without hashing.
+    Known(Chunk),
+    /// A data chunk of this length.
+    Awaited(u32),
+}
+
+/// Where buffers come from and go to.
+pub(super) struct Buffers<'a> {
+    pub(super) free: &'a Receiver<Vec<u8>>,
+    pub(super) jobs: &'a Sender<Job>,
+    pub(super) bytes: usize,
+}
+
+struct DiskReader<'a, 'b, 'c> {
+    line: &'a Line<'b, 'c>,
+    disk: usize,
+    source: &'a dyn DiskRead,
+    buffers: &'a Buffers<'a>,
+    cutter: Cutter,
+    pieces: Vec<Piece>,
+    buffer: Vec<u8>,
+    /// How much of the buffer is filled.
+    filled: usize,
+    /// Where in the buffer the next data chunk begins.
+    chunk_start: usize,
+    places: Vec<Place>,
+    zero_lens_met: std::collections::HashSet<u64>,
+    draft: DiskDraft,
+}
+
+/// Reads the whole disk. Errors: the source's, as [`IngestError::Source`]; [`IngestError::Stopped`].
+pub(super) fn read_disk(
+    line: &Line<'_, '_>,
+    disk: usize,
+    input: &DiskInput<'_>,
+    buffers: &Buffers<'_>,
+) -> Result<DiskDraft, IngestError> {
+    let cutter = Cutter::new(line.ingest.repository.config().chunk_seed(), input.target);
+    let mut reader = DiskReader {
+        line,
+        disk,
+        source: input.disk,
+        buffers,
+        cutter,
+        pieces: Vec::new(),
+        buffer: reader_buffer(buffers),
+        filled: 0,
+        chunk_start: 0,
+        places: Vec::new(),
+        zero_lens_met: std::collections::HashSet::new(),
+        draft: DiskDraft { slots: Vec::new(), read: ByteCount::ZERO },
+    };
+    if let Err(error) = reader.run() {
+        // The buffer goes back to the pool, or the readers of other disks would wait for it for ever.
+        reader.places.clear();
+        reader.send_places(Vec::new());
+        return Err(error);
+    }
+    let source = |cause| IngestError::Source { disk, cause };
+    input.disk.confirm_unchanged().map_err(source)?;
+    Ok(reader.draft)
+}
+
+fn reader_buffer(buffers: &Buffers<'_>) -> Vec<u8> {
+    let mut buffer = buffers.free.recv().expect("buffers are given back while the run lives");
+    buffer.resize(buffers.bytes, 0);
+    buffer
+}
+
+impl DiskReader<'_, '_, '_> {
+    fn run(&mut self) -> Result<(), IngestError> {
+        let size = self.source.size().get();
+        let mut at = 0;
+        while at < size {
+            let extent =
+                self.source.extent_at(ByteOffset::new(at)).map_err(|cause| self.source_error(cause))?;
+            let end = extent.end.get().min(size);
+            // Cuts lie on page borders, so a hole counts only with its whole pages.
+            let whole_pages = if end == size { size } else { end / PAGE * PAGE };
+            if extent.kind == ExtentKind::Hole && at + ZERO_RUN_BYTES_MIN <= whole_pages {
+                self.check()?;
+                self.cutter.zeros(whole_pages - at, &mut self.pieces);
+                self.take_pieces(self.filled);
+                self.line.ingest.progress.advance(ByteCount::new(whole_pages - at));
+                at = whole_pages;
+            } else {
+                let end = end.next_multiple_of(PAGE).min(size);
+                at = self.read_data(at, end)?;
+            }
+        }
+        let cutter = self.cutter.clone();
+        cutter.finish(&mut self.pieces);
+        self.take_pieces(self.filled);
+        self.send_places(Vec::new());
+        Ok(())
+    }
+
+    fn read_data(&mut self, mut at: u64, end: u64) -> Result<u64, IngestError> {
+        while at < end {
+            self.check()?;
+            if self.filled == self.buffer.len() {
+                self.next_buffer();
+            }
+            let room = (self.buffer.len() - self.filled) as u64;
+            let len = (end - at).min(room).min(READ_BYTES);
+            let from = self.filled;
+            self.filled += usize::try_from(len).expect("bounded by the buffer");
+            self.source
+                .read_at(ByteOffset::new(at), &mut self.buffer[from..self.filled])
+                .map_err(|cause| self.source_error(cause))?;
+            let mut page_at = from;
+            while page_at < self.filled {
+                let page_end = (page_at + PAGE_BYTES).min(self.filled);
+                self.cutter.page(&self.buffer[page_at..page_end], &mut self.pieces);
+                if !self.pieces.is_empty() {
+                    self.take_pieces(page_at);
+                }
+                page_at = page_end;
+            }
+            at += len;
+            self.draft.read += ByteCount::new(len);
+            self.line.ingest.progress.advance(ByteCount::new(len));
+        }
+        Ok(at)
+    }
+
+    /// Gives the pieces their place: data in the buffer, zeros by their length. Data behind zeros begins at `page_at`.
+    fn take_pieces(&mut self, page_at: usize) {
+        for piece in std::mem::take(&mut self.pieces) {
+            match piece {
+                Piece::Data(len) => {
+                    let len = usize::try_from(len).expect("a chunk fits the buffer");
+                    self.places.push(Place { slot: self.draft.slots.len(), start: self.chunk_start, len });
+                    self.draft
+                        .slots
+                        .push(Slot::Awaited(u32::try_from(len).expect("a chunk has at most 4 MiB")));
+                    self.chunk_start += len;
+                }
+                Piece::Zeros(len) => {
+                    let id = self.line.ingest.zero_ids.id(len);
+                    self.draft
+                        .slots
+                        .push(Slot::Known(Chunk { id, len: u32::try_from(len).expect("at most 4 MiB") }));
+                    if self.zero_lens_met.insert(len) {
+                        self.send(Job::Zeros { disk: self.disk, len });
+                    }
+                    self.chunk_start = page_at;
+                }
+            }
+        }
+    }
+
+    /// Hands the buffer to the workers and goes on in a fresh one, which begins with the chunk still under way.
+    fn next_buffer(&mut self) {
+        let held = usize::try_from(self.cutter.held()).expect("held bytes lie in the buffer");
+        let keep_from = self.filled - held;
+        if self.places.is_empty() {
+            // Only zeros were read into it: the workers have nothing to do with it.
+            self.buffer.copy_within(keep_from..self.filled, 0);
+        } else {
+            let mut next = reader_buffer(self.buffers);
+            next[..held].copy_from_slice(&self.buffer[keep_from..self.filled]);
+            self.send_places(next);
+        }
+        self.filled = held;
+        self.chunk_start = 0;
+    }
+
+    fn send_places(&mut self, next: Vec<u8>) {
+        let buffer = std::mem::replace(&mut self.buffer, next);
+        let places = std::mem::take(&mut self.places);
+        self.send(Job::Chunks { disk: self.disk, buffer, places });
+    }
+
+    fn send(&self, job: Job) {
+        self.buffers.jobs.send(job).expect("workers live as long as readers");
+    }
+
+    fn check(&self) -> Result<(), IngestError> {
+        self.line.ingest.stop.check()?;
+        Ok(self.line.failure.check()?)
+    }
+
+    fn source_error(&self, cause: DiskError) -> IngestError {
+        IngestError::Source { disk: self.disk, cause }
+    }
+}

@@ -1,0 +1,138 @@
+//! The workers: they name each chunk, look it up, and pack what is new.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender};
+use sha2::{Digest as _, Sha256};
+use sonae_types::{ByteCount, Digest};
+
+use super::reader::{DiskDraft, Job, Slot};
+use super::{Chunk, DiskChunks, IngestError, Line};
+use crate::blob::{BlobKind, BlobOpener};
+use crate::compress::Squeezer;
+use crate::pack::{PackBuilder, SealedPack};
+
+/// What the workers found out about one disk.
+#[derive(Debug, Default)]
+pub(super) struct DiskState {
+    ids: Mutex<Vec<(usize, Digest)>>,
+    new_chunks: AtomicU64,
+    stored: AtomicU64,
+}
+
+struct Worker<'a, 'b, 'c> {
+    line: &'a Line<'b, 'c>,
+    pack: PackBuilder,
+    squeezer: Squeezer,
+    opener: BlobOpener,
+    packs: &'a Sender<SealedPack>,
+    used: &'a Receiver<Vec<u8>>,
+}
+
+/// Works until the readers are done. After a failure it only gives buffers back, so that nobody waits for one.
+pub(super) fn work(
+    line: &Line<'_, '_>,
+    jobs: &Receiver<Job>,
+    give_back: &Sender<Vec<u8>>,
+    packs: &Sender<SealedPack>,
+    used: &Receiver<Vec<u8>>,
+) {
+    let pack =
+        line.ingest.open_packs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+    let mut worker =
+        Worker { line, pack, squeezer: Squeezer::new(), opener: BlobOpener::default(), packs, used };
+    let zeros = vec![0; usize::try_from(crate::chunk::ZERO_CHUNK_BYTES_MAX).expect("4 MiB")];
+    for job in jobs {
+        let buffer = match job {
+            Job::Chunks { disk, buffer, places } => {
+                let mut ids = Vec::with_capacity(places.len());
+                for place in &places {
+                    if line.failure.check().is_err() {
+                        break;
+                    }
+                    let bytes = &buffer[place.start..place.start + place.len];
+                    let id = Digest::new(Sha256::digest(bytes).into());
+                    ids.push((place.slot, id));
+                    worker.take(disk, id, bytes);
+                }
+                line.states[disk].ids.lock().unwrap_or_else(PoisonError::into_inner).append(&mut ids);
+                Some(buffer)
+            }
+            Job::Zeros { disk, len } => {
+                let bytes = &zeros[..usize::try_from(len).expect("at most 4 MiB")];
+                worker.take(disk, line.ingest.zero_ids.id(len), bytes);
+                None
+            }
+        };
+        if let Some(buffer) = buffer {
+            give_back.send(buffer).expect("the pool outlives the workers");
+        }
+    }
+    if !worker.pack.is_empty() {
+        line.ingest.open_packs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.pack);
+    }
+}
+
+impl Worker<'_, '_, '_> {
+    fn take(&mut self, disk: usize, id: Digest, bytes: &[u8]) {
+        let ingest = self.line.ingest;
+        if ingest.index.has(BlobKind::Data, id) || !ingest.claimed.claim(BlobKind::Data, id) {
+            return;
+        }
+        let repository = ingest.repository;
+        let stored = self.pack.add(
+            &repository.key,
+            &*repository.environment.entropy,
+            &mut self.squeezer,
+            BlobKind::Data,
+            id,
+            bytes,
+        );
+        let state = &self.line.states[disk];
+        state.new_chunks.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        state.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
+        ingest.totals.count(BlobKind::Data, bytes.len(), stored);
+        if self.pack.is_full() {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let repository = self.line.ingest.repository;
+        match self.pack.seal(&repository.key, &*repository.environment.entropy, &mut self.opener) {
+            Ok(sealed) => self.packs.send(sealed).expect("uploaders live as long as workers"),
+            Err(error) => self.line.failure.set(IngestError::Memory(error)),
+        }
+        if let Ok(buffer) = self.used.try_recv() {
+            self.pack.reuse(buffer);
+        }
+    }
+}
+
+impl DiskState {
+    pub(super) fn assemble(self, draft: DiskDraft) -> DiskChunks {
+        let mut ids = self.ids.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ids.sort_unstable_by_key(|(slot, _)| *slot);
+        let mut named = ids.into_iter();
+        let mut zeros = 0;
+        let chunks = draft.slots.into_iter().enumerate().map(|(number, slot)| match slot {
+            Slot::Known(chunk) => {
+                zeros += u64::from(chunk.len);
+                chunk
+            }
+            Slot::Awaited(len) => {
+                let (slot, id) = named.next().expect("without a failure every chunk was named");
+                assert_eq!(slot, number, "chunks are named once each");
+                Chunk { id, len }
+            }
+        });
+        DiskChunks {
+            chunks: chunks.collect(),
+            read: draft.read,
+            zeros: ByteCount::new(zeros),
+            new_chunks: ByteCount::new(self.new_chunks.into_inner()),
+            stored: ByteCount::new(self.stored.into_inner()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The deduplicating, encrypting repository: restic's repository format, version 2, written and read by our own engine.
+//!
+//! It knows chunks, packs, keys, points and object stores. It knows nothing of owners, policies, incidents, the control
+//! plane or SQL (ARCHITECTURE.md, invariant 1).
+#![warn(missing_docs)]
+
+pub mod blob;
+pub mod check;
+pub mod chunk;
+pub mod compress;
+pub mod config;
+pub mod crypto;
+pub mod environment;
+mod fetch;
+pub mod index;
+pub mod ingest;
+mod json;
+pub mod key_file;
+pub mod lock;
+pub mod manifest;
+pub mod pack;
+mod polynomial;
+pub mod reader;
+pub mod repository;
+pub mod restore;
+pub mod snapshot;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod time;
+pub mod tree;
+pub mod unpacked;
+pub mod verify;
+pub mod walk;
+
+pub use environment::{Environment, Progress, Stop, Stopped};
+pub use repository::Repository;

@@ -1,0 +1,15 @@
+//! Packs: many sealed blobs in one file, with a sealed header behind them that lists them (docs/format.md, "Pack").
+
+mod builder;
+mod header;
+#[cfg(test)]
+mod tests;
+
+pub use builder::{PackBuilder, SealedPack};
+pub use header::{HEADER_BYTES_MAX, HeaderError, header_len, read_header};
+
+/// The size at which a pack of chunks is closed. Larger packs mean fewer files; smaller ones waste less when rewritten.
+pub const PACK_BYTES: usize = 16 << 20;
+
+/// Most blobs in one pack, so that its header stays far below [`HEADER_BYTES_MAX`].
+pub const PACK_BLOBS_MAX: usize = 50_000;

@@ -1,0 +1,304 @@
+//! Reading what a repository holds: points, the index, blobs and trees. Every answer was decrypted and hashed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sonae_types::Digest;
+
+use crate::blob::{BlobError, BlobKind, BlobOpener};
+use crate::index::{Index, IndexError, Location, decode_index};
+use crate::repository::Repository;
+use crate::snapshot::{Point, Snapshot};
+use crate::store::{FileKind, FileName, Listed, StoreError};
+use crate::tree::{Node, NodeKind, TreeError, decode_tree};
+use crate::unpacked::{UnpackedError, decode_unpacked};
+use crate::verify::PackError;
+
+/// Something in a repository cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An unpacked file is damaged.
+    #[error("{file} is damaged")]
+    Unpacked {
+        /// The file.
+        file: FileName,
+        /// How.
+        #[source]
+        cause: UnpackedError,
+    },
+    /// An index file has no index in it.
+    #[error("{file} is damaged")]
+    Index {
+        /// The file.
+        file: FileName,
+        /// How.
+        #[source]
+        cause: IndexError,
+    },
+    /// A snapshot file has no snapshot in it.
+    #[error("{file} is damaged")]
+    Snapshot {
+        /// The file.
+        file: FileName,
+        /// How.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// No index file knows the blob.
+    #[error("{kind:?} blob {id} is in no index")]
+    Missing {
+        /// What it should be.
+        kind: BlobKind,
+        /// Its id.
+        id: Digest,
+    },
+    /// The blob is damaged in its pack.
+    #[error("pack {pack} is damaged")]
+    Blob {
+        /// The pack.
+        pack: Digest,
+        /// How.
+        #[source]
+        cause: BlobError,
+    },
+    /// The pack is not what its name or its index says.
+    #[error("pack {pack} is damaged")]
+    Pack {
+        /// The pack.
+        pack: Digest,
+        /// How.
+        #[source]
+        cause: PackError,
+    },
+    /// A tree blob has no tree in it.
+    #[error("tree {id} is damaged")]
+    Tree {
+        /// The tree.
+        id: Digest,
+        /// How.
+        #[source]
+        cause: TreeError,
+    },
+    /// A point has no such file.
+    #[error("point {point} has no {path}")]
+    NoSuchPath {
+        /// The point.
+        point: Digest,
+        /// The path asked for.
+        path: String,
+    },
+}
+
+impl ReadError {
+    /// Whether the repository itself is damaged, as opposed to out of reach or asked for what it never had.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Short { .. }),
+            Self::NoSuchPath { .. } => false,
+            Self::Unpacked { .. }
+            | Self::Index { .. }
+            | Self::Snapshot { .. }
+            | Self::Missing { .. }
+            | Self::Blob { .. }
+            | Self::Pack { .. }
+            | Self::Tree { .. } => true,
+        }
+    }
+}
+
+/// A snapshot or index file that cannot be read, beside those that can.
+#[derive(Debug)]
+pub struct DamagedFile {
+    /// Its id.
+    pub id: Digest,
+    /// Why.
+    pub cause: ReadError,
+}
+
+/// The index, as far as its files can be read.
+#[derive(Debug, Default)]
+pub struct LoadedIndex {
+    /// What the readable files list.
+    pub index: Index,
+    /// The others.
+    pub damaged: Vec<DamagedFile>,
+}
+
+/// All points of a repository, oldest first, and the files that should be points and cannot be read.
+#[derive(Debug, Default)]
+pub struct Points {
+    /// Readable ones.
+    pub good: Vec<Point>,
+    /// Unreadable ones.
+    pub damaged: Vec<DamagedFile>,
+}
+
+impl Repository {
+    /// Lists the points. One that is damaged hides no other.
+    pub fn points(&self) -> Result<Points, ReadError> {
+        let files = self.store.list(FileKind::Snapshot)?;
+        let mut points = Points::default();
+        for (id, answer) in in_parallel(&files, |file| self.point(file.id)) {
+            match answer {
+                Ok(point) => points.good.push(point),
+                // Removed since the listing.
+                Err(ReadError::Store(error)) if error.is_not_found() => {}
+                Err(cause) if cause.is_damage() => points.damaged.push(DamagedFile { id, cause }),
+                Err(cause) => return Err(cause),
+            }
+        }
+        points.good.sort_by_key(|point| (point.snapshot.taken_at(), point.id));
+        Ok(points)
+    }
+
+    /// Reads one point.
+    pub fn point(&self, id: Digest) -> Result<Point, ReadError> {
+        let file = FileName::Hashed(FileKind::Snapshot, id);
+        let json = self.unpacked(FileKind::Snapshot, id)?;
+        let snapshot: Snapshot =
+            serde_json::from_slice(&json).map_err(|cause| ReadError::Snapshot { file, cause })?;
+        Ok(Point { id, snapshot })
+    }
+
+    /// Reads all index files. List the points before, never after: a point listed later may need a newer index.
+    ///
+    /// Errors: the first damaged file, so that a writer never builds on half an index.
+    pub fn load_index(&self) -> Result<Index, ReadError> {
+        let mut loaded = self.load_index_around_damage()?;
+        match loaded.damaged.pop() {
+            Some(damage) => Err(damage.cause),
+            None => Ok(loaded.index),
+        }
+    }
+
+    /// Reads all index files that can be read, and says which cannot: what the others list can still be restored.
+    pub fn load_index_around_damage(&self) -> Result<LoadedIndex, ReadError> {
+        let files = self.store.list(FileKind::Index)?;
+        let mut loaded = LoadedIndex::default();
+        for (id, packs) in in_parallel(&files, |file| self.index_file(file.id)) {
+            match packs {
+                Ok(packs) => packs.iter().for_each(|pack| loaded.index.add(pack)),
+                // Replaced by a newer file since the listing, which a prune does only under an exclusive lock; then we
+                // hold no lock and the caller's look-ups tell what is missing.
+                Err(ReadError::Store(error)) if error.is_not_found() => {}
+                Err(cause) if cause.is_damage() => loaded.damaged.push(DamagedFile { id, cause }),
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Reads one index file.
+    pub fn index_file(&self, id: Digest) -> Result<Vec<crate::index::IndexedPack>, ReadError> {
+        let json = self.unpacked(FileKind::Index, id)?;
+        decode_index(&json)
+            .map_err(|cause| ReadError::Index { file: FileName::Hashed(FileKind::Index, id), cause })
+    }
+
+    /// Reads a blob, from the next place when one is damaged or gone.
+    pub fn blob<'a>(
+        &self,
+        index: &Index,
+        kind: BlobKind,
+        id: Digest,
+        opener: &'a mut BlobOpener,
+    ) -> Result<&'a [u8], ReadError> {
+        let mut answer = ReadError::Missing { kind, id };
+        for place in index.locations(kind, id) {
+            let opened = self.sealed_blob(&place).and_then(|sealed| {
+                opener
+                    .open(&self.key, &place.blob, &sealed)
+                    .map(<[u8]>::len)
+                    .map_err(|cause| ReadError::Blob { pack: place.pack, cause })
+            });
+            match opened {
+                Ok(len) => return Ok(opener.opened(len)),
+                Err(error) => answer = error,
+            }
+        }
+        Err(answer)
+    }
+
+    /// Reads the listing of a folder.
+    pub fn tree(&self, index: &Index, id: Digest, opener: &mut BlobOpener) -> Result<Vec<Node>, ReadError> {
+        let bytes = self.blob(index, BlobKind::Tree, id, opener)?;
+        decode_tree(bytes).map_err(|cause| ReadError::Tree { id, cause })
+    }
+
+    /// Reads a small file whole: a configuration, a manifest.
+    pub fn file_bytes(&self, index: &Index, node: &Node) -> Result<Vec<u8>, ReadError> {
+        let mut opener = BlobOpener::default();
+        let mut bytes = Vec::new();
+        if let NodeKind::File { content, .. } = &node.kind {
+            for id in content {
+                bytes.extend_from_slice(self.blob(index, BlobKind::Data, *id, &mut opener)?);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Finds a file or folder in a point by its path, `/` being the point's root.
+    pub fn find(&self, index: &Index, point: &Point, path: &str) -> Result<Node, ReadError> {
+        let missing = || ReadError::NoSuchPath { point: point.id, path: path.to_owned() };
+        let mut opener = BlobOpener::default();
+        let mut node = Node { name: String::new(), kind: NodeKind::Folder(point.snapshot.tree) };
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let NodeKind::Folder(tree) = node.kind else { return Err(missing()) };
+            node = self
+                .tree(index, tree, &mut opener)?
+                .into_iter()
+                .find(|node| node.name == part)
+                .ok_or_else(missing)?;
+        }
+        Ok(node)
+    }
+
+    fn sealed_blob(&self, place: &Location) -> Result<Vec<u8>, ReadError> {
+        let mut sealed = vec![0; place.blob.length as usize];
+        self.store.get_range(
+            FileName::Hashed(FileKind::Data, place.pack),
+            u64::from(place.blob.offset),
+            &mut sealed,
+        )?;
+        Ok(sealed)
+    }
+
+    fn unpacked(&self, kind: FileKind, id: Digest) -> Result<Vec<u8>, ReadError> {
+        let file = FileName::Hashed(kind, id);
+        let sealed = self.store.get(file)?;
+        decode_unpacked(&self.key, id, &sealed).map_err(|cause| ReadError::Unpacked { file, cause })
+    }
+}
+
+/// Number of threads for work that keeps processors busy.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Does the same to every listed file on all processors; answers in the order of the listing.
+pub(crate) fn in_parallel<T: Send>(files: &[Listed], work: impl Fn(&Listed) -> T + Sync) -> Vec<(Digest, T)> {
+    let threads = processors().min(files.len());
+    let next = AtomicUsize::new(0);
+    let mut answers = std::thread::scope(|scope| {
+        let workers = (0..threads).map(|_| {
+            scope.spawn(|| {
+                let mut answers = Vec::new();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(file) = files.get(at) else { return answers };
+                    answers.push((at, file.id, work(file)));
+                }
+            })
+        });
+        let workers = workers.collect::<Vec<_>>();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a reading thread does not panic"))
+            .collect::<Vec<_>>()
+    });
+    answers.sort_by_key(|(at, _, _)| *at);
+    answers.into_iter().map(|(_, id, answer)| (id, answer)).collect()
+}

@@ -1,0 +1,287 @@
+//! The steps of the demo, each an action that checks what it claims. What one step leaves for the next is a value; where
+//! it is missing, the next step is skipped and says so.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use sonae_types::{ByteCount, DiskName, VmName};
+
+use crate::content::{Content, Reader};
+use crate::demo::place::{self, Place};
+use crate::demo::report::{Figure, Text};
+use crate::demo::say::{bytes, grouped, seconds};
+use crate::guest::{self, Tools, disk};
+use crate::host;
+use crate::qemu::{Accelerator, Boot, Guest, Machine, PATIENCE, Writes};
+use crate::register::{self, Row, RowCount};
+use crate::restic::{self, Restic};
+use crate::sonae::{self, BackupReport, Sonae};
+
+/// The machine of the demo.
+const VM: &str = "jumin-ap01";
+/// How much of a disk is overwritten before it is deleted.
+const GARBAGE: ByteCount = ByteCount::mib(4);
+
+/// A step needs what an earlier one did not leave.
+#[derive(Debug, thiserror::Error)]
+#[error("step {step} did not hold")]
+pub struct NotReached {
+    /// The number of the earlier step.
+    pub step: usize,
+}
+
+/// What the steps have left so far.
+#[derive(Debug)]
+pub struct Stage {
+    place: Place,
+    tools: Tools,
+    executable: PathBuf,
+    wanted: RowCount,
+    vm: VmName,
+    disks: [DiskName; 2],
+    accelerator: Option<Accelerator>,
+    before: Option<Before>,
+    repository: Option<Sonae>,
+    point: Option<BackupReport>,
+    destroyed: Option<Destroyed>,
+    restored: Option<[PathBuf; 2]>,
+    guest: Option<Guest>,
+}
+
+/// The disks were looked for, and are gone.
+#[derive(Debug)]
+struct Destroyed;
+
+/// The machine as it was before its destruction.
+#[derive(Debug)]
+struct Before {
+    register: Vec<Row>,
+    contents: [Content; 2],
+}
+
+impl Stage {
+    /// Nothing has been done yet.
+    #[must_use]
+    pub fn new(executable: &Path, place: Place, tools: Tools, wanted: RowCount) -> Self {
+        Self {
+            place,
+            tools,
+            executable: executable.to_owned(),
+            wanted,
+            vm: VmName::parse(VM).expect("a constant name is a name"),
+            disks: ["vda", "vdb"].map(|name| DiskName::parse(name).expect("a constant name is a name")),
+            accelerator: None,
+            before: None,
+            repository: None,
+            point: None,
+            destroyed: None,
+            restored: None,
+            guest: None,
+        }
+    }
+
+    /// Step 1: builds the guest, and finds out what can run it.
+    pub fn build(&mut self) -> Result<Vec<Figure>> {
+        let log = self.place.log("build");
+        let mut images = guest::build(&self.tools, VM, &self.place.scratch(), &log)?;
+        let [system, data] = self.production();
+        fs::rename(&images.system, &system)?;
+        fs::rename(&images.data, &data)?;
+        (images.system, images.data) = (system, data);
+        let accelerator = Accelerator::choose(&images, &self.place.log("kvm-probe"))?;
+        let figures = vec![
+            figure("カーネル", "kernel", &images.release),
+            figure("システムディスク vda", "system disk vda", &bytes(guest::size(&images.system)?)),
+            figure("データディスク vdb", "data disk vdb", &bytes(guest::size(&images.data)?)),
+            figure(
+                "実行方式",
+                "runs on",
+                match accelerator {
+                    Accelerator::Kvm => "QEMU, KVM",
+                    Accelerator::Tcg => "QEMU, TCG (KVM はここでは起動しません; KVM boots nothing here)",
+                },
+            ),
+        ];
+        self.accelerator = Some(accelerator);
+        Ok(figures)
+    }
+
+    /// Step 2: the guest boots, writes, stops; its register and its disks are remembered.
+    pub fn write(&mut self) -> Result<Vec<Figure>> {
+        let log = self.place.log("guest-before");
+        let mut guest = self.start(&self.production(), &log)?;
+        let ready = guest.ready(PATIENCE)?;
+        guest.rows_at_least(self.wanted)?;
+        let rows = guest.power_off()?;
+        let [system, data] = self.production();
+        let log = self.place.log("disks");
+        disk::check_file_systems(&system, &data, &log)?;
+        let register = disk::read_register(&data, &self.place.scratch(), &log)?;
+        ensure!(register.len() == rows.0, "the guest said {rows} rows, its disk holds {}", register.len());
+        let contents = [Content::of(&system)?, Content::of(&data)?];
+        self.before = Some(Before { register, contents });
+        Ok(vec![
+            figure("起動まで", "until it serves", &seconds(ready.after)),
+            figure("登録簿の行", "rows of the register", &count(rows)),
+            figure("ファイルシステム", "file systems", "e2fsck: clean"),
+        ])
+    }
+
+    /// Step 3: the repository is made where the production array's loss does not reach.
+    pub fn init(&mut self) -> Result<Vec<Figure>> {
+        let program = sonae::beside(&self.executable)?;
+        let repository = self.place.repository();
+        let sonae =
+            Sonae::new(program, repository.clone(), self.place.password_file(), self.place.log("sonae"));
+        sonae.init()?;
+        let size = ByteCount::new(place::bytes_below(&repository)?);
+        self.repository = Some(sonae);
+        Ok(vec![
+            figure("形式", "format", "restic, version 2"),
+            figure("場所", "place", &repository.display().to_string()),
+            figure("大きさ", "size", &bytes(size)),
+        ])
+    }
+
+    /// Step 4: the machine that is switched off is backed up.
+    pub fn backup(&mut self) -> Result<Vec<Figure>> {
+        let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
+        let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
+        let disks: Vec<_> = self.disks.iter().cloned().zip(self.production()).collect();
+        let report = sonae.backup(&self.vm, &disks, &[self.place.domain_file()])?;
+        ensure!(report.vm == self.vm, "the backup is of {}", report.vm.as_str());
+        let mut figures = vec![figure("復旧点", "recovery point", &report.point)];
+        for (name, content) in self.disks.iter().zip(&before.contents) {
+            let said = report.disks.iter().find(|disk| disk.name == *name);
+            let said = said.with_context(|| format!("the backup does not tell of disk {}", name.as_str()))?;
+            ensure!(said.size_bytes == content.size, "the backup tells another size of {}", name.as_str());
+        }
+        let read: ByteCount = report.disks.iter().map(|disk| disk.read_bytes).sum();
+        let stored: ByteCount = report.disks.iter().map(|disk| disk.stored_bytes).sum();
+        let total: ByteCount = report.disks.iter().map(|disk| disk.size_bytes).sum();
+        figures.push(figure("ディスクの大きさ", "size of the disks", &bytes(total)));
+        figures.push(figure("読んだ量", "read", &bytes(read)));
+        figures.push(figure("書いた量", "stored", &bytes(stored)));
+        self.point = Some(report);
+        Ok(figures)
+    }
+
+    /// Step 5: the disks are overwritten, deleted, and looked for in vain.
+    pub fn destroy(&mut self) -> Result<Vec<Figure>> {
+        self.point.as_ref().ok_or(NotReached { step: 4 })?;
+        for disk in self.production() {
+            let mut file = fs::OpenOptions::new().write(true).open(&disk)?;
+            file.write_all(&place::random(GARBAGE.as_len())?)?;
+            file.sync_all()?;
+            fs::remove_file(&disk)?;
+        }
+        let left = fs::read_dir(self.place.production())?.count();
+        ensure!(left == 0, "{left} files are still there");
+        self.destroyed = Some(Destroyed);
+        Ok(vec![
+            figure("上書きした先頭", "overwritten at the start", &format!("2 × {}", bytes(GARBAGE))),
+            figure("残ったファイル", "files left on the array", &grouped(left as u64)),
+        ])
+    }
+
+    /// Step 6: both disks come back from the repository, byte by byte.
+    pub fn restore(&mut self) -> Result<Vec<Figure>> {
+        let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
+        let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
+        self.destroyed.as_ref().ok_or(NotReached { step: 5 })?;
+        let targets =
+            self.disks.each_ref().map(|name| self.place.restored().join(format!("{}.raw", name.as_str())));
+        let mut figures = Vec::new();
+        for ((name, to), content) in self.disks.iter().zip(&targets).zip(&before.contents) {
+            sonae.restore_latest(&self.vm, name, to)?;
+            let now = Content::of(to)?;
+            ensure!(now == *content, "{} came back with another content", name.as_str());
+            let label = match name.as_str() {
+                "vda" => Text { ja: "vda 一致 SHA-256", en: "vda equal, SHA-256" },
+                _data => Text { ja: "vdb 一致 SHA-256", en: "vdb equal, SHA-256" },
+            };
+            let value = format!("{}  {}…", bytes(now.size), now.short());
+            figures.push(Figure { name: label, value });
+        }
+        disk::check_file_systems(&targets[0], &targets[1], &self.place.log("disks"))?;
+        figures.push(figure("ファイルシステム", "file systems", "e2fsck: clean"));
+        self.restored = Some(targets);
+        Ok(figures)
+    }
+
+    /// Step 7: the restored machine boots by itself, from what stands on its disks.
+    pub fn boot(&mut self) -> Result<Vec<Figure>> {
+        let restored = self.restored.as_ref().ok_or(NotReached { step: 6 })?;
+        let mut guest = self.start(restored, &self.place.log("guest-after"))?;
+        let ready = guest.ready(PATIENCE)?;
+        self.guest = Some(guest);
+        Ok(vec![
+            figure("起動まで", "until it serves", &seconds(ready.after)),
+            figure("起動時の行", "rows it found", &count(ready.rows_found)),
+        ])
+    }
+
+    /// Step 8: the running guest reads its register, and every row is compared with what was there before.
+    pub fn compare(&mut self) -> Result<Vec<Figure>> {
+        let mut guest = self.guest.take().ok_or(NotReached { step: 7 })?;
+        let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
+        let after = guest.register()?;
+        let equal = register::compare(&before.register, &after)?;
+        guest.power_off()?;
+        Ok(vec![
+            figure(
+                "同じ行",
+                "rows equal",
+                &format!("{} / {}", count(equal.rows), grouped(before.register.len() as u64)),
+            ),
+            figure("異なる行", "rows different or lost", "0"),
+            figure("復旧後に書かれた行", "rows written since", &count(equal.written_since)),
+        ])
+    }
+
+    /// Step 9: a program that is not ours reads the same repository, and gives the same disks.
+    pub fn restic(&mut self) -> Result<Vec<Figure>> {
+        let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
+        self.point.as_ref().ok_or(NotReached { step: 4 })?;
+        let restic =
+            Restic::of_system(self.place.repository(), self.place.password_file(), self.place.log("restic"))?;
+        let version = restic.version()?;
+        restic.check_all_data()?;
+        let files = restic.files_of_latest()?;
+        let mut same = ByteCount::ZERO;
+        for (name, content) in self.disks.iter().zip(&before.contents) {
+            let file = restic::disk_among(&files, name, content.size)?;
+            let mut reader = Reader::default();
+            restic.dump(&file.path, |piece| reader.take(piece))?;
+            ensure!(reader.finish() == *content, "restic gives another content of {}", name.as_str());
+            same += content.size;
+        }
+        let stored = ByteCount::new(place::bytes_below(&self.place.repository())?);
+        Ok(vec![
+            figure("restic の版", "restic version", &version),
+            figure("全データ検査", "check --read-data", &format!("no errors, {}", bytes(stored))),
+            figure("一致したディスク", "disks equal, byte by byte", &bytes(same)),
+        ])
+    }
+
+    fn production(&self) -> [PathBuf; 2] {
+        self.disks.each_ref().map(|name| self.place.production().join(format!("{}.raw", name.as_str())))
+    }
+
+    fn start(&self, disks: &[PathBuf; 2], log: &Path) -> Result<Guest> {
+        let accelerator = self.accelerator.ok_or(NotReached { step: 1 })?;
+        host::go_on()?;
+        let disks = [disks[0].as_path(), disks[1].as_path()];
+        Machine { accelerator, boot: Boot::OwnDisk, disks, writes: Writes::Kept, log }.start()
+    }
+}
+
+fn figure(ja: &'static str, en: &'static str, value: &str) -> Figure {
+    Figure { name: Text { ja, en }, value: value.to_owned() }
+}
+
+fn count(rows: RowCount) -> String {
+    grouped(rows.0 as u64)
+}

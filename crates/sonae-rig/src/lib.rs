@@ -1,0 +1,15 @@
+//! The rig: real tiny guests, corpora and peers for measuring, and the demo. The one place where programs are started
+//! and a whole story is told; it is a normal dependency of nothing.
+#![warn(missing_docs)]
+
+pub mod chunking;
+pub mod content;
+pub mod corpus;
+pub mod demo;
+pub mod guest;
+pub mod host;
+pub mod primitives;
+pub mod qemu;
+pub mod register;
+pub mod restic;
+pub mod sonae;

@@ -1,0 +1,157 @@
+//! The command line: what can be typed. What it means is decided in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Backs up, restores and proves virtual servers with a repository and a key alone.
+///
+/// The repository is in restic's format, version 2: plain restic can check and restore it.
+#[derive(Debug, Parser)]
+#[command(name = "sonae", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 wrong use, 2 our fault, 3 source unreadable, 10 no repository, 11 locked, \
+12 wrong password, 13 damage found, 14 proof failed, 15 not proven, 130 interrupted.\n\
+Messages are in Japanese where SONAE_LANG or the locale says ja, in English otherwise.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where the repository lies: a folder
+    #[arg(long, global = true, value_name = "URL", env = "SONAE_REPO", hide_env_values = true)]
+    pub(crate) repo: Option<String>,
+    /// The file whose first line is the password
+    #[arg(long, global = true, value_name = "FILE", env = "SONAE_PASSWORD_FILE", hide_env_values = true)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Print one JSON document on standard output, and progress as JSON lines on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no progress
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, describe or check a repository
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// List, add or remove passwords
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Back up a machine: all its disks, as one recovery point
+    Backup(BackupArgs),
+    /// List the recovery points
+    Points {
+        /// Only those of this machine
+        #[arg(long, value_name = "NAME")]
+        vm: Option<String>,
+    },
+    /// Show what a recovery point holds
+    Show(PointArgs),
+    /// Read back all data of a recovery point, or of all
+    Verify {
+        #[command(flatten)]
+        point: OptionalPoint,
+        /// Verify every recovery point
+        #[arg(long, conflicts_with = "point")]
+        all: bool,
+    },
+    /// Restore a disk
+    Restore(RestoreArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepoCommand {
+    /// Create a repository in an empty or new folder
+    Init,
+    /// Describe the repository
+    Info,
+    /// Check that everything that must be there is there
+    Check {
+        /// Read and verify all data, too
+        #[arg(long)]
+        read_data: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Let another password open the repository
+    Add {
+        /// The file whose first line is the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: PathBuf,
+    },
+    /// List the passwords' key files
+    List,
+    /// Remove a key file; the one in use stays
+    Remove {
+        /// Its id, or the beginning of it
+        key: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The machine's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: String,
+    /// A disk and the raw image or block device it is read from; `NAME=raw:PATH` takes the bytes whatever they look like
+    #[arg(long = "disk", value_name = "NAME=PATH", required = true)]
+    pub(crate) disks: Vec<String>,
+    /// A file to keep beside the disks, such as the machine's configuration
+    #[arg(long = "file", value_name = "PATH")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointArgs {
+    /// An id, the beginning of one, or `latest` with --vm
+    #[arg(value_name = "POINT")]
+    pub(crate) point: String,
+    /// The machine's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptionalPoint {
+    /// An id, the beginning of one, or `latest` with --vm
+    #[arg(value_name = "POINT", required_unless_present = "all")]
+    pub(crate) point: Option<String>,
+    /// The machine's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) point: PointArgs,
+    /// The disk to restore
+    #[arg(long, value_name = "NAME", required_unless_present = "path", conflicts_with = "path")]
+    pub(crate) disk: Option<String>,
+    /// The file to restore, for points that plain restic wrote
+    #[arg(long, value_name = "/PATH/IN/POINT")]
+    pub(crate) path: Option<String>,
+    /// The file or block device to restore to
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
+    /// What to do with a target that exists
+    #[arg(long, value_enum, default_value_t = ExistingArg::Refuse)]
+    pub(crate) existing: ExistingArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExistingArg {
+    /// Leave it alone and refuse
+    Refuse,
+    /// Write only what differs
+    Update,
+}

@@ -1,0 +1,86 @@
+//! `sonae backup`
+
+use std::path::PathBuf;
+
+use sonae_agent::backup::{BackupRequest, DiskRequest, Format, Mode, Reason, backup};
+use sonae_agent::{Failure, Fault};
+use sonae_text::{keys, number};
+use sonae_types::{DiskName, Message};
+
+use super::{Context, vm_name};
+use crate::args::BackupArgs;
+use crate::exit::Exit;
+use crate::output::Column;
+use crate::progress::{Phase, shown};
+
+pub(super) fn run(context: &Context<'_>, args: &BackupArgs) -> Result<Exit, Failure> {
+    let disks = args.disks.iter().map(|text| disk(text)).collect::<Result<_, _>>()?;
+    let request = BackupRequest { vm: vm_name(&args.vm)?, disks, files: args.files.clone() };
+    let repository = context.open()?;
+    let clock = &*repository.environment().clock;
+    let report = shown(context.output, context.show(), clock, Phase::Reading, |progress| {
+        backup(&repository, &request, context.stop, progress)
+    })?;
+    let output = context.output;
+    let duration = number::duration(std::time::Duration::from_millis(report.duration_ms), output.language);
+    let rows = report.disks.iter().map(|disk| {
+        let mode = match disk.mode {
+            Mode::Full => keys::BACKUP_MODE_FULL,
+            Mode::Incremental => keys::BACKUP_MODE_INCREMENTAL,
+        };
+        let reason = match disk.reason {
+            Reason::FirstPoint => keys::BACKUP_REASON_FIRST_POINT,
+            Reason::NoChangeInformation => keys::BACKUP_REASON_NO_CHANGE_INFORMATION,
+        };
+        let sizes =
+            [disk.size_bytes, disk.read_bytes, disk.changed_bytes, disk.new_chunk_bytes, disk.stored_bytes];
+        let mut row = vec![disk.name.to_string()];
+        row.extend(sizes.map(number::bytes));
+        row.push(format!("{} ({})", output.word(mode), output.word(reason)));
+        row
+    });
+    let columns = [
+        Column::Words(keys::HEADING_DISK_NAME),
+        Column::Numbers(keys::HEADING_DISK_SIZE),
+        Column::Numbers(keys::HEADING_DISK_READ),
+        Column::Numbers(keys::HEADING_DISK_CHANGED),
+        Column::Numbers(keys::HEADING_DISK_NEW),
+        Column::Numbers(keys::HEADING_DISK_STORED),
+        Column::Words(keys::HEADING_DISK_MODE),
+    ];
+    output.table(&columns, rows.collect());
+    output.say(
+        &Message::new(keys::BACKUP_RUN_DONE)
+            .with("vm", &report.vm)
+            .with("point", report.point.short())
+            .with("duration", duration),
+    );
+    output.document(&report);
+    Ok(Exit::Done)
+}
+
+/// Reads `NAME=PATH` or `NAME=raw:PATH`.
+fn disk(text: &str) -> Result<DiskRequest, Failure> {
+    let malformed = || {
+        Failure::new(Fault::WrongUse, Message::new(keys::ERROR_DISK_ARGUMENT).with("argument", text))
+            .remedy(Message::new(keys::REMEDY_DISK_ARGUMENT))
+    };
+    let (name, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(malformed)?;
+    let (path, format) = match path.strip_prefix("raw:") {
+        Some("") => return Err(malformed()),
+        Some(path) => (path, Format::AsIs),
+        None => (path, Format::Raw),
+    };
+    let name = disk_name(name)?;
+    Ok(DiskRequest { name, path: PathBuf::from(path), format })
+}
+
+pub(super) fn disk_name(text: &str) -> Result<DiskName, Failure> {
+    DiskName::parse(text).map_err(|error| {
+        Failure::new(
+            Fault::WrongUse,
+            Message::new(keys::ERROR_DISK_NAME).with("name", text).with("why", error),
+        )
+        .remedy(Message::new(keys::REMEDY_DISK_NAME))
+    })
+}

@@ -1,0 +1,117 @@
+//! What each command does: arguments become a request, the request an operation, the report output.
+
+mod backup;
+mod key;
+mod points;
+mod repo;
+mod restore;
+mod verify;
+
+use std::path::Path;
+
+use sonae_agent::repository::{Address, open};
+use sonae_agent::select::Selector;
+use sonae_agent::{Failure, Fault, system_environment};
+use sonae_repo::crypto::Password;
+use sonae_repo::{Repository, Stop};
+use sonae_text::keys;
+use sonae_types::{Message, VmName};
+
+use crate::args::{Arguments, Command, Global};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::progress::Show;
+
+/// What every command works with.
+pub(crate) struct Context<'a> {
+    global: &'a Global,
+    output: &'a Output,
+    stop: &'a Stop,
+}
+
+/// Does what the arguments ask.
+pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result<Exit, Failure> {
+    let context = Context { global: &arguments.global, output, stop };
+    match &arguments.command {
+        Command::Repo(command) => repo::run(&context, command),
+        Command::Key(command) => key::run(&context, command),
+        Command::Backup(args) => backup::run(&context, args),
+        Command::Points { vm } => points::list(&context, vm.as_deref()),
+        Command::Show(args) => points::show(&context, args),
+        Command::Verify { point, .. } => verify::run(&context, point),
+        Command::Restore(args) => restore::run(&context, args),
+    }
+}
+
+impl Context<'_> {
+    fn address(&self) -> Result<Address, Failure> {
+        match &self.global.repo {
+            Some(text) => Address::parse(text),
+            None => Err(wrong_use(keys::ERROR_REPOSITORY_NOT_NAMED, keys::REMEDY_REPOSITORY_NOT_NAMED)),
+        }
+    }
+
+    fn password(&self) -> Result<Password, Failure> {
+        match &self.global.password_file {
+            Some(path) => read_password(path),
+            None => Err(wrong_use(keys::ERROR_PASSWORD_NOT_NAMED, keys::REMEDY_PASSWORD_NOT_NAMED)),
+        }
+    }
+
+    fn open(&self) -> Result<Repository, Failure> {
+        open(&self.address()?, system_environment(), &self.password()?)
+    }
+
+    fn show(&self) -> Show {
+        if self.global.quiet { Show::Nothing } else { Show::Progress }
+    }
+}
+
+fn wrong_use(message: sonae_types::MessageKey, remedy: sonae_types::MessageKey) -> Failure {
+    Failure::new(Fault::WrongUse, Message::new(message)).remedy(Message::new(remedy))
+}
+
+/// Reads a password file: the first line is the password. Errors: unreadable, empty.
+fn read_password(path: &Path) -> Result<Password, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(
+            Fault::WrongUse,
+            Message::new(keys::ERROR_PASSWORD_UNREADABLE).with("path", path.display()),
+        )
+        .remedy(Message::new(keys::REMEDY_PASSWORD_UNREADABLE))
+        .because(error)
+    })?;
+    let password = Password::from_file_bytes(&bytes);
+    if password.is_empty() {
+        return Err(Failure::new(
+            Fault::WrongUse,
+            Message::new(keys::ERROR_PASSWORD_EMPTY).with("path", path.display()),
+        )
+        .remedy(Message::new(keys::REMEDY_PASSWORD_EMPTY)));
+    }
+    Ok(password)
+}
+
+fn vm_name(text: &str) -> Result<VmName, Failure> {
+    VmName::parse(text).map_err(|error| {
+        Failure::new(Fault::WrongUse, Message::new(keys::ERROR_VM_NAME).with("name", text).with("why", error))
+            .remedy(Message::new(keys::REMEDY_VM_NAME))
+    })
+}
+
+fn optional_vm(text: Option<&str>) -> Result<Option<VmName>, Failure> {
+    text.map(vm_name).transpose()
+}
+
+fn selector(text: &str) -> Result<Selector, Failure> {
+    text.parse().map_err(|why: String| {
+        Failure::new(
+            Fault::WrongUse,
+            Message::new(keys::ERROR_OPTION_VALUE)
+                .with("value", text)
+                .with("option", "POINT")
+                .with("why", why),
+        )
+        .remedy(Message::new(keys::REMEDY_OPTION_VALUE))
+    })
+}

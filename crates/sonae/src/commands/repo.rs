@@ -1,0 +1,90 @@
+//! `sonae repo`
+
+use std::time::Duration;
+
+use sonae_agent::repository::{info, init};
+use sonae_agent::verify::{Verdict, check};
+use sonae_agent::{Failure, system_environment};
+use sonae_repo::check::Depth;
+use sonae_text::{keys, number};
+use sonae_types::Message;
+
+use super::Context;
+use super::verify::{exit_of, print_findings};
+use crate::args::RepoCommand;
+use crate::exit::Exit;
+use crate::progress::{Phase, shown};
+
+pub(super) fn run(context: &Context<'_>, command: &RepoCommand) -> Result<Exit, Failure> {
+    match command {
+        RepoCommand::Init => create(context),
+        RepoCommand::Info => describe(context),
+        RepoCommand::Check { read_data: false } => check_all(context, Depth::Structure),
+        RepoCommand::Check { read_data: true } => check_all(context, Depth::Data),
+    }
+}
+
+fn create(context: &Context<'_>) -> Result<Exit, Failure> {
+    // The password first: a wrong file must not leave an empty repository behind.
+    let (address, password) = (context.address()?, context.password()?);
+    let report = init(&address, system_environment(), &password)?;
+    context
+        .output
+        .say(&Message::new(keys::REPO_INIT_DONE).with("location", &report.location).with("id", report.id));
+    context.output.say(&Message::new(keys::REPO_INIT_PASSWORD_ADVICE));
+    context.output.document(&report);
+    Ok(Exit::Done)
+}
+
+fn describe(context: &Context<'_>) -> Result<Exit, Failure> {
+    let report = info(&context.open()?)?;
+    context.output.labels(&[
+        (keys::HEADING_REPOSITORY_LOCATION, report.location.clone()),
+        (keys::HEADING_REPOSITORY_ID, report.id.to_string()),
+        (keys::HEADING_REPOSITORY_FORMAT, report.version.to_string()),
+        (keys::HEADING_REPOSITORY_KEYS, report.keys.to_string()),
+        (keys::HEADING_REPOSITORY_POINTS, number::grouped(report.points as u64)),
+        (keys::HEADING_REPOSITORY_PACKS, number::grouped(report.packs as u64)),
+        (keys::HEADING_REPOSITORY_CHUNKS, number::grouped(report.chunks as u64)),
+        (keys::HEADING_REPOSITORY_STORED, number::bytes(report.stored_bytes)),
+        (keys::HEADING_REPOSITORY_CONTENT, number::bytes(report.plain_bytes)),
+    ]);
+    context.output.document(&report);
+    Ok(Exit::Done)
+}
+
+fn check_all(context: &Context<'_>, depth: Depth) -> Result<Exit, Failure> {
+    let repository = context.open()?;
+    let clock = &*repository.environment().clock;
+    let report = shown(context.output, context.show(), clock, Phase::Checking, |progress| {
+        check(&repository, depth, context.stop, progress)
+    })?;
+    let output = context.output;
+    print_findings(output, &report.findings);
+    let message = match (report.verdict, depth) {
+        (Verdict::Good, Depth::Structure) => Message::new(keys::REPO_CHECK_STRUCTURE_GOOD)
+            .with("points", report.points)
+            .with("packs", report.packs),
+        (Verdict::Good, Depth::Data) => {
+            let duration = number::duration(Duration::from_millis(report.duration_ms), output.language);
+            Message::new(keys::REPO_CHECK_DATA_GOOD)
+                .with("points", report.points)
+                .with("size", number::bytes(report.read_bytes))
+                .with("duration", duration)
+        }
+        (Verdict::Damaged | Verdict::NotProven, _) => {
+            Message::new(keys::REPO_CHECK_DAMAGED).with("count", report.findings.len())
+        }
+    };
+    output.say(&message);
+    if 0 < report.unreferenced_packs {
+        let size = number::bytes(report.unreferenced_bytes);
+        output.say(
+            &Message::new(keys::REPO_CHECK_UNREFERENCED)
+                .with("packs", report.unreferenced_packs)
+                .with("size", size),
+        );
+    }
+    output.document(&report);
+    Ok(exit_of(report.verdict))
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask bench`: measures the engine beside its peers. It runs programs that were built; no figure is made here
+//! that a clock did not give.
+
+mod commands;
+mod corpus;
+mod engine;
+mod figures;
+mod goals;
+mod machine;
+mod peers;
+mod stats;
+mod table;
+
+use std::process::ExitCode;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// First full, restore, verify, the mostly empty disk: ours beside restic, rustic and borg 2.
+    Engine(engine::Options),
+}
+
+/// Measures and prints.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    match &options.what {
+        What::Engine(options) => engine::run(options),
+    }
+}
