@@ -1,7 +1,7 @@
 //! Backing up one machine: its disks at one time, its files beside them, one point.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use sonae_repo::blob::BlobKind;
@@ -17,12 +17,11 @@ use sonae_repo::tree::{Node, NodeKind, encode_tree};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_source::RawDisk;
 use sonae_text::keys;
-use sonae_types::{ByteCount, Digest, DiskError, DiskName, DiskRead as _, Message, Timestamp, VmName};
+use sonae_types::{ByteCount, Digest, DiskName, DiskRead as _, Message, Timestamp, VmName};
 
 use crate::failure::{Failure, Fault, ingest_failure};
+use crate::source::{SavedFile, read_files, unopened, unreadable};
 
-/// Longest file that is saved beside the disks; a configuration is far shorter.
-pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Files beside the disks are cut into parts of this length.
 const FILE_PART_BYTES: usize = 1 << 20;
 /// Our name in points, as programs that list them show it.
@@ -119,9 +118,11 @@ struct Source {
     target: ChunkTarget,
 }
 
-struct SavedFile {
-    name: String,
-    bytes: Vec<u8>,
+/// A point's tree as it was saved.
+struct SavedTree {
+    root: Digest,
+    /// Sizes of all files in it. restic's `rewrite` counts them again, and saves a point anew whose count differs.
+    bytes: u64,
 }
 
 /// What the point before had on its disks.
@@ -163,12 +164,12 @@ pub fn backup(
         .map(|(source, chunks)| DiskReport::of(source, chunks, &before))
         .collect::<Vec<_>>();
     let manifest = manifest(request, &sources, &chunks, &disks, &files, (started, ended));
-    let tree = save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started)
+    let saved = save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started)
         .map_err(ingest_failure)?;
     let totals = ingest.finish().map_err(ingest_failure)?;
     stop.check()?;
     lock.confirm()?;
-    let snapshot = snapshot(repository, request, &disks, &before, tree, totals, (started, ended));
+    let snapshot = snapshot(repository, request, &disks, &before, saved, totals, (started, ended));
     let point = repository.save_point(&snapshot)?;
     let duration_ms = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
     Ok(BackupReport { point, vm: request.vm.clone(), disks, duration_ms })
@@ -196,96 +197,20 @@ fn open_sources(requests: &[DiskRequest]) -> Result<Vec<Source>, Failure> {
             Format::Raw => RawDisk::open(&request.path),
             Format::AsIs => RawDisk::open_as_is(&request.path),
         };
-        let disk = disk.map_err(|error| unopened(&request.path, error))?;
+        let disk = disk.map_err(|error| unopened(request, error))?;
         let target = ChunkTarget::for_disk(disk.size());
         Ok(Source { request: request.clone(), disk, target })
     });
     sources.collect()
 }
 
-/// A source that cannot even be opened is a wrong path or a wrong right, not a failing disk, unless the system says so.
-fn unopened(path: &Path, error: DiskError) -> Failure {
-    use std::io::ErrorKind;
-    let path = path.display();
-    match &error {
-        DiskError::Io { cause, .. } if cause.kind() == ErrorKind::NotFound => {
-            Failure::new(Fault::WrongUse, Message::new(keys::ERROR_SOURCE_MISSING).with("path", path))
-                .remedy(Message::new(keys::REMEDY_SOURCE_MISSING))
-                .because(error)
-        }
-        DiskError::Unusable { why, .. } => {
-            let message = Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", why);
-            Failure::new(Fault::WrongUse, message)
-        }
-        DiskError::Io { cause, .. } if cause.kind() == ErrorKind::PermissionDenied => Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", cause),
-        ),
-        DiskError::Io { .. } | DiskError::Short { .. } | DiskError::Changed { .. } => {
-            unreadable(&path.to_string(), &path.to_string(), error)
-        }
-    }
-}
-
 fn name_source(error: IngestError, sources: &[Source]) -> Failure {
     match error {
-        IngestError::Source { disk, cause } => {
-            let request = &sources[disk].request;
-            unreadable(request.name.as_str(), &request.path.display().to_string(), cause)
+        IngestError::Source { disk, cause } => unreadable(&sources[disk].request, cause),
+        other @ (IngestError::Memory(_) | IngestError::Store(_) | IngestError::Stopped(_)) => {
+            ingest_failure(other)
         }
-        other => ingest_failure(other),
     }
-}
-
-fn unreadable(disk: &str, path: &str, error: DiskError) -> Failure {
-    let named = |key| Message::new(key).with("disk", disk).with("path", path);
-    let (message, remedy) = match &error {
-        DiskError::Short { at, size, .. } => (
-            named(keys::ERROR_SOURCE_SHORT).with("offset", at).with("size", sonae_text::number::bytes(*size)),
-            keys::REMEDY_SOURCE_SHORT,
-        ),
-        DiskError::Changed { .. } => (named(keys::ERROR_SOURCE_CHANGED), keys::REMEDY_SOURCE_CHANGED),
-        DiskError::Io { at, .. } => {
-            (named(keys::ERROR_SOURCE_UNREADABLE).with("offset", at), keys::REMEDY_SOURCE_UNREADABLE)
-        }
-        DiskError::Unusable { why, .. } => (
-            Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path).with("why", why),
-            keys::REMEDY_SOURCE_UNREADABLE,
-        ),
-    };
-    Failure::new(Fault::SourceUnreadable, message).remedy(Message::new(remedy)).because(error)
-}
-
-fn read_files(paths: &[PathBuf]) -> Result<Vec<SavedFile>, Failure> {
-    let mut names = HashSet::new();
-    let files = paths.iter().map(|path| {
-        let unusable = |why: String| {
-            Failure::new(
-                Fault::WrongUse,
-                Message::new(keys::ERROR_SOURCE_UNUSABLE).with("path", path.display()).with("why", why),
-            )
-        };
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or_else(|| unusable("its name is not UTF-8".to_owned()))?;
-        let reserved = name == "sonae" || name.starts_with("disk-");
-        VmName::parse(name).map_err(|error| unusable(error.to_string()))?;
-        if reserved || !names.insert(name) {
-            return Err(Failure::new(
-                Fault::WrongUse,
-                Message::new(keys::ERROR_FILE_DUPLICATE).with("name", name),
-            )
-            .remedy(Message::new(keys::REMEDY_FILE_DUPLICATE)));
-        }
-        let meta = std::fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
-        if !meta.is_file() || FILE_BYTES_MAX < meta.len() {
-            return Err(unusable(format!("not a file of at most {FILE_BYTES_MAX} bytes")));
-        }
-        let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-        Ok(SavedFile { name: name.to_owned(), bytes })
-    });
-    files.collect()
 }
 
 impl Before {
@@ -378,6 +303,12 @@ pub fn disk_file(name: &DiskName) -> String {
     format!("disk-{name}.raw")
 }
 
+/// The disk of the machine that a path in a point holds; none for other files.
+#[must_use]
+pub fn disk_in<'a>(vm: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix('/')?.strip_prefix(vm)?.strip_prefix("/disk-")?.strip_suffix(".raw")
+}
+
 fn save_tree(
     ingest: &mut Ingest<'_>,
     request: &BackupRequest,
@@ -386,7 +317,7 @@ fn save_tree(
     files: Vec<SavedFile>,
     manifest: &Manifest,
     at: Timestamp,
-) -> Result<Digest, IngestError> {
+) -> Result<SavedTree, IngestError> {
     let mut nodes = Vec::new();
     for (source, chunks) in sources.iter().zip(chunks) {
         let content = chunks.chunks.iter().map(|chunk| chunk.id).collect();
@@ -400,9 +331,18 @@ fn save_tree(
     }
     let bytes = serde_json::to_vec_pretty(manifest).expect("a manifest has only texts and numbers");
     let manifest = save_file(ingest, SavedFile { name: "manifest.json".to_owned(), bytes })?;
+    let bytes = nodes.iter().chain([&manifest]).map(size_of).sum();
     nodes.push(save_folder(ingest, "sonae", vec![manifest], at)?);
     let vm = save_folder(ingest, request.vm.as_str(), nodes, at)?;
-    ingest.blob(BlobKind::Tree, &encode_tree(vec![vm], at))
+    let root = ingest.blob(BlobKind::Tree, &encode_tree(vec![vm], at))?;
+    Ok(SavedTree { root, bytes })
+}
+
+fn size_of(node: &Node) -> u64 {
+    match &node.kind {
+        NodeKind::File { size, .. } => *size,
+        NodeKind::Folder(_) | NodeKind::Other(_) => 0,
+    }
 }
 
 fn save_folder(
@@ -429,7 +369,7 @@ fn snapshot(
     request: &BackupRequest,
     disks: &[DiskReport],
     before: &Before,
-    tree: Digest,
+    saved: SavedTree,
     totals: IngestTotals,
     (started, ended): (Timestamp, Timestamp),
 ) -> Snapshot {
@@ -442,14 +382,14 @@ fn snapshot(
         data_added: totals.plain.get(),
         data_added_packed: totals.stored.get(),
         total_files_processed: files,
-        total_bytes_processed: disks.iter().map(|disk| disk.size_bytes.get()).sum(),
+        total_bytes_processed: saved.bytes,
         ..Summary::spanning(started, ended)
     };
     let disk_tags = disks.iter().map(|disk| format!("{DISK_TAG}{}", disk.name));
     Snapshot {
         time: to_rfc3339(started),
         parent: before.point,
-        tree,
+        tree: saved.root,
         paths: vec![format!("/{}", request.vm)],
         hostname: request.vm.to_string(),
         username: repository.environment().worker.username.clone(),

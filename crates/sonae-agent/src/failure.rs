@@ -3,13 +3,15 @@
 use std::error::Error;
 
 use sonae_repo::check::CheckError;
+use sonae_repo::config::ConfigError;
 use sonae_repo::environment::Stopped;
 use sonae_repo::ingest::IngestError;
 use sonae_repo::lock::LockError;
 use sonae_repo::reader::ReadError;
 use sonae_repo::repository::OpenError;
-use sonae_repo::store::StoreError;
-use sonae_text::keys;
+use sonae_repo::store::{FileKind, FileName, StoreError};
+use sonae_repo::time::from_rfc3339;
+use sonae_text::{date, keys};
 use sonae_types::Message;
 
 /// The class of a failure; each has its exit code (docs/errors.md).
@@ -71,6 +73,13 @@ impl Failure {
         self
     }
 
+    /// The failure with a technical cause of which only the text is left.
+    #[must_use]
+    pub fn because_text(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into().into());
+        self
+    }
+
     /// A fault of ours.
     #[must_use]
     pub fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
@@ -98,7 +107,7 @@ impl From<StoreError> for Failure {
             ),
             StoreError::Short { name, .. } => (
                 Fault::DamageFound,
-                Message::new(keys::ERROR_DAMAGE_FILE).with("file", name).with("why", chain(&error)),
+                Message::new(keys::ERROR_DAMAGE_FILE).with("file", name),
                 keys::REMEDY_DAMAGE_REPOSITORY,
             ),
             StoreError::Full { location, .. } => (
@@ -123,7 +132,7 @@ impl From<StoreError> for Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        let (file, why) = match error {
+        let file = match error {
             ReadError::Store(error) => return error.into(),
             ReadError::NoSuchPath { point, ref path } => {
                 return Self::new(
@@ -134,42 +143,57 @@ impl From<ReadError> for Failure {
             }
             ReadError::Unpacked { file, .. }
             | ReadError::Index { file, .. }
-            | ReadError::Snapshot { file, .. } => (file.to_string(), chain(&error)),
-            ReadError::Missing { id, .. } | ReadError::Tree { id, .. } => (id.to_string(), chain(&error)),
-            ReadError::Blob { pack, .. } | ReadError::Pack { pack, .. } => (pack.to_string(), chain(&error)),
+            | ReadError::Snapshot { file, .. } => file.to_string(),
+            ReadError::Missing { id, .. } | ReadError::Tree { id, .. } => {
+                return Self::new(
+                    Fault::DamageFound,
+                    Message::new(keys::ERROR_DAMAGE_PART).with("part", id.short()),
+                )
+                .remedy(Message::new(keys::REMEDY_DAMAGE_REPOSITORY))
+                .because(error);
+            }
+            ReadError::Blob { pack, .. } | ReadError::Pack { pack, .. } => {
+                FileName::Hashed(FileKind::Data, pack).to_string()
+            }
         };
-        damage(file, why).because(error)
+        damage(file).because(error)
     }
 }
 
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
-        let (message, remedy) = match error {
+        let (fault, message, remedy) = match error {
             LockError::Held { ref location, ref hostname, ref username, pid, ref since } => {
                 let message = Message::new(keys::ERROR_LOCK_HELD)
                     .with("location", location)
                     .with("user", username)
                     .with("host", hostname);
-                (message.with("pid", pid).with("since", since), keys::REMEDY_LOCK_HELD)
+                let since = from_rfc3339(since).map_or_else(|| since.clone(), date::stamp);
+                let message = message.with("pid", pid).with("since", since);
+                (Fault::Locked, message, keys::REMEDY_LOCK_HELD)
             }
             LockError::Unreadable { ref location, id, .. } => (
+                Fault::Locked,
                 Message::new(keys::ERROR_LOCK_UNREADABLE)
                     .with("location", location)
                     .with("file", format!("locks/{id}")),
                 keys::REMEDY_LOCK_UNREADABLE,
             ),
             LockError::Lost { ref location } => {
-                (Message::new(keys::ERROR_LOCK_LOST).with("location", location), keys::REMEDY_LOCK_LOST)
+                let message = Message::new(keys::ERROR_LOCK_LOST).with("location", location);
+                (Fault::OurFault, message, keys::REMEDY_LOCK_LOST)
             }
             LockError::Store(error) => return error.into(),
         };
-        Self::new(Fault::Locked, message).remedy(Message::new(remedy)).because(error)
+        Self::new(fault, message).remedy(Message::new(remedy)).because(error)
     }
 }
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        use sonae_repo::config::ConfigError;
+        if let OpenError::Store(error) = error {
+            return error.into();
+        }
         let at = |key, location: &String| Message::new(key).with("location", location);
         let (fault, message, remedy) = match &error {
             OpenError::NoRepository { location } => (
@@ -217,16 +241,9 @@ impl From<OpenError> for Failure {
                 Message::new(keys::ERROR_KEY_IN_USE).with("key", id.short()),
                 keys::REMEDY_KEY_IN_USE,
             ),
-            OpenError::Store(_) => return store_failure(error),
+            OpenError::Store(_) => return Self::internal(error),
         };
         Self::new(fault, message).remedy(Message::new(remedy)).because(error)
-    }
-}
-
-fn store_failure(error: OpenError) -> Failure {
-    match error {
-        OpenError::Store(error) => error.into(),
-        other => Failure::internal(other),
     }
 }
 
@@ -254,12 +271,9 @@ pub(crate) fn ingest_failure(error: IngestError) -> Failure {
 }
 
 /// Damage in a file of the repository.
-pub(crate) fn damage(file: impl ToString, why: impl ToString) -> Failure {
-    Failure::new(
-        Fault::DamageFound,
-        Message::new(keys::ERROR_DAMAGE_FILE).with("file", file).with("why", why),
-    )
-    .remedy(Message::new(keys::REMEDY_DAMAGE_REPOSITORY))
+pub(crate) fn damage(file: impl ToString) -> Failure {
+    Failure::new(Fault::DamageFound, Message::new(keys::ERROR_DAMAGE_FILE).with("file", file))
+        .remedy(Message::new(keys::REMEDY_DAMAGE_REPOSITORY))
 }
 
 /// The error and all its causes in one line, each said once.

@@ -10,6 +10,7 @@ use sonae_repo::walk::{Met, Walker};
 use sonae_types::{ByteCount, Digest, VmName};
 
 use crate::failure::Failure;
+use crate::findings::DamagedReport;
 use crate::select::{Selector, select};
 
 /// The points of a repository, oldest first.
@@ -18,7 +19,7 @@ pub struct PointList {
     /// The points.
     pub points: Vec<PointReport>,
     /// Files that should be points and cannot be read.
-    pub damaged: Vec<Digest>,
+    pub damaged: Vec<DamagedReport>,
 }
 
 /// One point.
@@ -69,7 +70,7 @@ pub fn points(repository: &Repository, vm: Option<&VmName>) -> Result<PointList,
     };
     Ok(PointList {
         points: good.iter().filter(wanted).map(PointReport::of).collect(),
-        damaged: damaged.into_iter().map(|file| file.id).collect(),
+        damaged: damaged.iter().map(DamagedReport::snapshot).collect(),
     })
 }
 

@@ -22,10 +22,20 @@ pub struct KeyReport {
     pub host: Option<String>,
     /// When, RFC 3339.
     pub created: Option<String>,
-    /// Whether it is the one that opened the repository.
-    pub current: bool,
-    /// Whether its file can be read.
-    pub readable: bool,
+    /// What it is good for.
+    pub state: KeyState,
+}
+
+/// What a password slot is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// It is the one that opened the repository.
+    Current,
+    /// Its password would open the repository, too.
+    Other,
+    /// Its file cannot be read.
+    Damaged,
 }
 
 /// All slots.
@@ -49,8 +59,11 @@ pub fn list(repository: &Repository) -> Result<KeyList, Failure> {
         user: slot.file.as_ref().map(|file| file.username().to_owned()),
         host: slot.file.as_ref().map(|file| file.hostname().to_owned()),
         created: slot.file.as_ref().and_then(|file| file.created()).map(to_rfc3339),
-        current: slot.usage == KeyUsage::Current,
-        readable: slot.file.is_some(),
+        state: match (&slot.file, slot.usage) {
+            (None, _) => KeyState::Damaged,
+            (Some(_), KeyUsage::Current) => KeyState::Current,
+            (Some(_), KeyUsage::Other) => KeyState::Other,
+        },
     });
     Ok(KeyList { keys: keys.collect() })
 }

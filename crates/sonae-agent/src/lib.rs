@@ -6,11 +6,13 @@
 
 pub mod backup;
 pub mod failure;
+pub mod findings;
 pub mod inspect;
 pub mod keys;
 pub mod repository;
 pub mod restore;
 pub mod select;
+mod source;
 pub mod verify;
 pub mod world;
 

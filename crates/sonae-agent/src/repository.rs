@@ -7,6 +7,7 @@ use serde::Serialize;
 use sonae_repo::Repository;
 use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
+use sonae_repo::repository::OpenError;
 use sonae_repo::store::{FileKind, LocalStore, ObjectStore, StoreError};
 use sonae_text::keys;
 use sonae_types::{ByteCount, Digest, Message};
@@ -55,21 +56,18 @@ pub struct InfoReport {
 impl Address {
     /// The address that a text names: a path, or `local:PATH`. Errors: empty, or a kind that is not known.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        let refuse = |why: &str| {
-            Err(Failure::new(
-                Fault::WrongUse,
-                Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", text).with("why", why),
-            )
-            .remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS)))
+        let refused = || {
+            Failure::new(Fault::WrongUse, Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", text))
+                .remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS))
         };
         let path = text.strip_prefix("local:").unwrap_or(text);
         if path.is_empty() {
-            return refuse("empty");
+            return Err(refused());
         }
         // `s3:`, `sftp:` and the like are addresses of plain restic; a folder of such a name would be a surprise.
         match text.split_once(':') {
             Some((kind, _)) if kind != "local" && !kind.contains('/') && !Path::new(text).exists() => {
-                refuse(&format!("{kind}: ?"))
+                Err(refused())
             }
             _ => Ok(Self::Folder(PathBuf::from(path))),
         }
@@ -80,23 +78,36 @@ impl Address {
 pub fn init(address: &Address, environment: Environment, password: &Password) -> Result<InitReport, Failure> {
     let Address::Folder(path) = address;
     let location = path.display().to_string();
-    let store = LocalStore::create(path).map_err(|error| match error {
-        StoreError::Exists { .. } => Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_REPOSITORY_EXISTS).with("location", &location),
-        )
-        .remedy(Message::new(keys::REMEDY_REPOSITORY_EXISTS))
-        .because(error),
-        StoreError::Unusable { .. } => Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_REPOSITORY_UNUSABLE).with("location", &location),
-        )
-        .remedy(Message::new(keys::REMEDY_REPOSITORY_NOT_EMPTY))
-        .because(error),
-        other => other.into(),
-    })?;
+    let store = LocalStore::create(path).map_err(|error| not_created(path, error))?;
     let repository = Repository::init(Arc::new(store), environment, password, KdfCost::STANDARD)?;
     Ok(InitReport { location, id: repository.config().id })
+}
+
+fn not_created(path: &Path, error: StoreError) -> Failure {
+    if matches!(error, StoreError::Unusable { .. }) && holds_backups(path) {
+        return OpenError::ConfigMissing { location: path.display().to_string() }.into();
+    }
+    let (message, remedy) = match error {
+        StoreError::Exists { .. } => (keys::ERROR_REPOSITORY_EXISTS, keys::REMEDY_REPOSITORY_EXISTS),
+        StoreError::Unusable { .. } if path.is_dir() => {
+            (keys::ERROR_REPOSITORY_NOT_EMPTY, keys::REMEDY_REPOSITORY_NOT_EMPTY)
+        }
+        StoreError::Unusable { .. } => (keys::ERROR_REPOSITORY_NOT_MADE, keys::REMEDY_REPOSITORY_NOT_MADE),
+        StoreError::NotFound { .. }
+        | StoreError::Full { .. }
+        | StoreError::Short { .. }
+        | StoreError::Io { .. } => return error.into(),
+    };
+    Failure::new(Fault::WrongUse, Message::new(message).with("location", path.display()))
+        .remedy(Message::new(remedy))
+        .because(error)
+}
+
+/// Whether files of a repository lie there, as after its configuration was lost.
+fn holds_backups(path: &Path) -> bool {
+    let Ok(store) = LocalStore::open(path) else { return false };
+    let kinds = [FileKind::Data, FileKind::Index, FileKind::Snapshot];
+    kinds.iter().any(|kind| store.list(*kind).is_ok_and(|files| !files.is_empty()))
 }
 
 /// Opens a repository. Costs one key derivation for each password slot tried.

@@ -1,5 +1,6 @@
 //! Restoring one disk, or one file of a point that plain restic wrote, onto a file or device.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,13 +9,13 @@ use sonae_repo::reader::ReadError;
 use sonae_repo::restore::{Content, DamagedRange, Restore, RestoreError, RestoreOutcome};
 use sonae_repo::snapshot::Point;
 use sonae_repo::tree::NodeKind;
-use sonae_repo::{Progress, Repository, Stop};
-use sonae_source::RawTarget;
+use sonae_repo::{Progress, Repository, Stop, Stopped};
+use sonae_source::{PARTIAL, RawTarget};
 use sonae_text::{keys, number};
-use sonae_types::{ByteCount, Digest, DiskError, DiskName, Message, VmName};
+use sonae_types::{ByteCount, Digest, DiskError, DiskName, Message, MessageKey, Unfit, VmName};
 
-use crate::backup::disk_file;
-use crate::failure::{Failure, Fault, chain};
+use crate::backup::{disk_file, disk_in};
+use crate::failure::{Failure, Fault, damage};
 use crate::select::{Selector, select};
 
 /// What to restore out of a point.
@@ -96,24 +97,23 @@ pub fn restore(
         return Err(ReadError::NoSuchPath { point: point.id, path }.into());
     };
     let size = ByteCount::new(size);
-    let target = match request.existing {
-        Existing::Refuse => RawTarget::create(&request.to, size),
-        Existing::Update if request.to.exists() => RawTarget::update(&request.to, size),
-        Existing::Update => RawTarget::create(&request.to, size),
+    let (target, unfinished) = match request.existing {
+        Existing::Update if request.to.exists() => (RawTarget::update(&request.to, size), request.to.clone()),
+        Existing::Refuse | Existing::Update => (RawTarget::create(&request.to, size), partial(&request.to)),
     };
     let target = target.map_err(|error| target_failure(&request.to, error))?;
     let restore = Restore { repository, index: &index, stop, progress };
-    let outcome = restore.run(Content { ids: &content, size }, &target).map_err(|error| match error {
+    let outcome = restore.run(Content { ids: &content, size }, &target);
+    // An untouched target removes itself here, so that what is still there is what was begun.
+    drop(target);
+    let RestoreOutcome { written, in_place, zeros, damaged } = outcome.map_err(|error| match error {
         RestoreError::Target(error) => target_failure(&request.to, error),
         RestoreError::Read(error) => error.into(),
-        RestoreError::Stopped(stopped) => stopped.into(),
-        error @ RestoreError::Size { .. } => {
-            crate::failure::damage(format!("{}{path}", point.id.short()), chain(&error))
-        }
+        RestoreError::Stopped(stopped) => interrupted(&unfinished, stopped),
+        error @ RestoreError::Size { .. } => damage(format!("{}{path}", point.id.short())).because(error),
     })?;
-    let RestoreOutcome { written, in_place, zeros, damaged } = outcome;
     if let Some(first) = damaged.into_iter().next() {
-        return Err(damaged_disk(point, &path, first));
+        return Err(damaged_disk(point, &path, first, &unfinished));
     }
     Ok(RestoreReport {
         point: point.id,
@@ -128,61 +128,124 @@ pub fn restore(
     })
 }
 
+/// Where a new file lies until it is whole.
+fn partial(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(PARTIAL);
+    PathBuf::from(name)
+}
+
+fn interrupted(unfinished: &Path, stopped: Stopped) -> Failure {
+    if !unfinished.exists() {
+        return stopped.into();
+    }
+    let message = Message::new(keys::ERROR_TARGET_INTERRUPTED).with("path", unfinished.display());
+    Failure::new(Fault::Interrupted, message)
+        .remedy(Message::new(keys::REMEDY_TARGET_INTERRUPTED))
+        .because(stopped)
+}
+
 fn unknown_disk(error: ReadError, request: &RestoreRequest, point: &Point) -> Failure {
     match (&error, &request.what) {
         (ReadError::NoSuchPath { .. }, What::Disk(disk)) => {
             let disks = point.snapshot.disk_names().collect::<Vec<_>>().join(", ");
-            let disks = if disks.is_empty() { "-".to_owned() } else { disks };
-            Failure::new(
-                Fault::WrongUse,
-                Message::new(keys::ERROR_DISK_UNKNOWN).with("point", point.id.short()).with("disk", disk),
-            )
-            .remedy(Message::new(keys::REMEDY_DISK_UNKNOWN).with("disks", disks))
+            let remedy = if disks.is_empty() {
+                Message::new(keys::REMEDY_DISK_FOREIGN).with("point", point.id.short())
+            } else {
+                Message::new(keys::REMEDY_DISK_UNKNOWN).with("disks", disks)
+            };
+            let message = Message::new(keys::ERROR_DISK_UNKNOWN).with("point", point.id.short());
+            Failure::new(Fault::WrongUse, message.with("disk", disk)).remedy(remedy)
         }
         _ => error.into(),
     }
 }
 
-fn damaged_disk(point: &Point, path: &str, range: DamagedRange) -> Failure {
-    let message =
-        Message::new(keys::ERROR_DAMAGE_CHUNK).with("vm", &point.snapshot.hostname).with("disk", path);
-    let message = message
-        .with("size", number::bytes(range.len))
-        .with("offset", range.at)
+fn damaged_disk(point: &Point, path: &str, range: DamagedRange, unfinished: &Path) -> Failure {
+    let vm = &point.snapshot.hostname;
+    let message = Message::new(keys::FINDING_POINT_RANGE)
+        .with("vm", vm)
+        .with("disk", disk_in(vm, path).unwrap_or(path))
+        .with("length", number::bytes(range.len))
+        .with("offset", number::grouped(range.at.get()))
         .with("point", point.id.short());
-    Failure::new(Fault::DamageFound, message)
-        .remedy(Message::new(keys::REMEDY_DAMAGE_REPOSITORY))
-        .because(range.cause)
+    let remedy = if unfinished.exists() {
+        Message::new(keys::REMEDY_DAMAGE_TARGET)
+            .with("path", unfinished.display())
+            .with("point", point.id.short())
+    } else {
+        Message::new(keys::REMEDY_DAMAGE_REPOSITORY)
+    };
+    Failure::new(Fault::DamageFound, message).remedy(remedy).because(range.cause)
 }
 
 fn target_failure(path: &Path, error: DiskError) -> Failure {
-    use std::io::ErrorKind;
-    let shown = path.display();
-    match &error {
-        DiskError::Unusable { why, .. } => Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_TARGET_UNUSABLE).with("path", shown).with("why", why),
-        ),
-        DiskError::Io { cause, .. }
-            if matches!(
-                cause.kind(),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-            ) =>
-        {
-            Failure::new(Fault::OurFault, Message::new(keys::ERROR_TARGET_FULL).with("path", shown))
-                .remedy(Message::new(keys::REMEDY_TARGET_FULL))
-                .because(error)
+    const NO_ROOM: [ErrorKind; 3] =
+        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    let at = |fault, message: MessageKey, remedy: MessageKey| {
+        Failure::new(fault, Message::new(message).with("path", path.display())).remedy(Message::new(remedy))
+    };
+    let failure = match &error {
+        // The message says all that the cause does.
+        DiskError::Unusable { why, .. } if why.is_plain() => return unfit(path, why),
+        DiskError::Unusable { why, .. } => unfit(path, why),
+        DiskError::Io { cause, .. } if NO_ROOM.contains(&cause.kind()) => {
+            at(Fault::OurFault, keys::ERROR_TARGET_FULL, keys::REMEDY_TARGET_FULL)
         }
         DiskError::Io { cause, .. } => {
-            let fault = if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) {
-                Fault::WrongUse
-            } else {
-                Fault::OurFault
-            };
-            Failure::new(fault, Message::new(keys::ERROR_TARGET_UNWRITABLE).with("path", shown))
-                .remedy(Message::new(keys::REMEDY_TARGET_UNWRITABLE))
-                .because(error)
+            let wrong_use = [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&cause.kind());
+            let fault = if wrong_use { Fault::WrongUse } else { Fault::OurFault };
+            at(fault, keys::ERROR_TARGET_UNWRITABLE, keys::REMEDY_TARGET_UNWRITABLE)
         }
-        DiskError::Short { .. } | DiskError::Changed { .. } => Failure::internal(error),
+        DiskError::Short { .. } | DiskError::Changed { .. } => return Failure::internal(error),
+    };
+    failure.because(error)
+}
+
+fn unfit(path: &Path, why: &Unfit) -> Failure {
+    let (message, remedy) = match why {
+        Unfit::Exists => (keys::ERROR_TARGET_EXISTS, keys::REMEDY_TARGET_EXISTS),
+        Unfit::Missing | Unfit::NoFolder => (keys::ERROR_TARGET_FOLDER, keys::REMEDY_TARGET_FOLDER),
+        Unfit::NotReadable | Unfit::NotWritable | Unfit::ReadOnly => {
+            (keys::ERROR_TARGET_UNWRITABLE, keys::REMEDY_TARGET_UNWRITABLE)
+        }
+        Unfit::Kind { .. } | Unfit::NoName => (keys::ERROR_TARGET_KIND, keys::REMEDY_TARGET_KIND),
+        Unfit::SourceFormat { .. } | Unfit::TargetFormat { .. } => {
+            (keys::ERROR_TARGET_FORMAT, keys::REMEDY_TARGET_FORMAT)
+        }
+        Unfit::InUse { .. } => (keys::ERROR_TARGET_IN_USE, keys::REMEDY_TARGET_IN_USE),
+        Unfit::Size { .. } => (keys::ERROR_TARGET_SIZE, keys::REMEDY_TARGET_SIZE),
+        Unfit::TooSmall { .. } => (keys::ERROR_TARGET_SIZE, keys::REMEDY_TARGET_SMALL),
+        Unfit::NameTaken { .. } => (keys::ERROR_TARGET_NAME_TAKEN, keys::REMEDY_TARGET_NAME_TAKEN),
+        Unfit::InTheWay | Unfit::Finished => (keys::ERROR_TARGET_UNUSABLE, keys::REMEDY_TARGET_UNUSABLE),
+    };
+    let message = Message::new(message).with("path", path.display());
+    let (message, remedy) = (fill(message, why), fill(Message::new(remedy), why));
+    Failure::new(Fault::WrongUse, message).remedy(remedy)
+}
+
+/// Adds the facts that the reason carries.
+fn fill(message: Message, why: &Unfit) -> Message {
+    match why {
+        Unfit::Size { found, needed } | Unfit::TooSmall { found, needed } => {
+            message
+                .with("size", number::grouped(found.get()))
+                .with("needed", number::grouped(needed.get()))
+                // As it can be pasted into a command.
+                .with("bytes", needed.get())
+        }
+        Unfit::SourceFormat { format } | Unfit::TargetFormat { format } => message.with("format", format),
+        Unfit::NameTaken { partial } => message.with("partial", partial),
+        Unfit::Missing
+        | Unfit::NoFolder
+        | Unfit::NoName
+        | Unfit::Exists
+        | Unfit::InTheWay
+        | Unfit::NotReadable
+        | Unfit::NotWritable
+        | Unfit::ReadOnly
+        | Unfit::Kind { .. }
+        | Unfit::InUse { .. }
+        | Unfit::Finished => message,
     }
 }

@@ -1,13 +1,12 @@
 //! Which point is meant: an id, a unique beginning of one, or the latest of a machine.
 
-use std::str::FromStr;
-
 use sonae_repo::reader::Points;
 use sonae_repo::snapshot::Point;
 use sonae_text::keys;
 use sonae_types::{Digest, Message, VmName};
 
 use crate::failure::{Failure, Fault};
+use crate::findings::DamagedReport;
 
 /// How a person names a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +17,16 @@ pub enum Selector {
     Prefix(String),
 }
 
-impl FromStr for Selector {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Selector {
+    /// What a person typed. Errors: nothing.
+    ///
+    /// What is no id at all is an unknown point, not a wrong word: the search will say so.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
         match text {
             "latest" => Ok(Self::Latest),
-            "" => Err("an id, the beginning of one, or `latest`".to_owned()),
-            // What is no id at all is an unknown point, not a wrong word: the search will say so.
-            _ => Ok(Self::Prefix(text.to_owned())),
+            "" => Err(Failure::new(Fault::WrongUse, Message::new(keys::ERROR_POINT_NOT_NAMED))
+                .remedy(Message::new(keys::REMEDY_POINT_NOT_NAMED))),
+            _ => Ok(Self::Prefix(text.to_ascii_lowercase())),
         }
     }
 }
@@ -54,17 +54,7 @@ pub fn select<'a>(
             .collect::<Vec<_>>()[..]
         {
             [point] => Ok(point),
-            [] => match points.damaged.iter().find(|file| starts(file.id, prefix)) {
-                Some(file) => Err(crate::failure::damage(
-                    format!("snapshots/{}", file.id),
-                    crate::failure::chain(&file.cause),
-                )),
-                None => Err(Failure::new(
-                    Fault::WrongUse,
-                    Message::new(keys::ERROR_POINT_UNKNOWN).with("point", prefix),
-                )
-                .remedy(Message::new(keys::REMEDY_POINT_UNKNOWN))),
-            },
+            [] => Err(not_found(points, prefix, vm)),
             ref several => Err(Failure::new(
                 Fault::WrongUse,
                 Message::new(keys::ERROR_POINT_AMBIGUOUS).with("prefix", prefix).with("count", several.len()),
@@ -72,6 +62,26 @@ pub fn select<'a>(
             .remedy(Message::new(keys::REMEDY_POINT_AMBIGUOUS))),
         },
     }
+}
+
+/// Why nothing begins so: it is damaged, of another machine, or not there.
+fn not_found(points: &Points, prefix: &str, vm: Option<&VmName>) -> Failure {
+    if let Some(file) = points.damaged.iter().find(|file| starts(file.id, prefix)) {
+        let file = DamagedReport::snapshot(file);
+        return Failure::new(Fault::DamageFound, file.message())
+            .remedy(Message::new(keys::REMEDY_DAMAGE_REPOSITORY))
+            .because_text(file.detail);
+    }
+    let mut others = points.good.iter().filter(|point| !point.snapshot.is_proof());
+    if let Some(vm) = vm
+        && let Some(other) = others.find(|point| starts(point.id, prefix))
+    {
+        let message = Message::new(keys::ERROR_POINT_OTHER_VM).with("point", other.id.short());
+        return Failure::new(Fault::WrongUse, message.with("vm", vm).with("found", &other.snapshot.hostname))
+            .remedy(Message::new(keys::REMEDY_POINT_OTHER_VM));
+    }
+    Failure::new(Fault::WrongUse, Message::new(keys::ERROR_POINT_UNKNOWN).with("point", prefix))
+        .remedy(Message::new(keys::REMEDY_POINT_UNKNOWN))
 }
 
 /// The failure that a machine has no points here.

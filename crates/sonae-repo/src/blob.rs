@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use sha2::{Digest as _, Sha256};
 use sonae_types::Digest;
 
 use crate::compress::{ExpandError, Expander};
 use crate::crypto::{CipherKey, Forged, OVERHEAD_BYTES};
+use crate::hash::{sha256, sha256_each};
 
 /// Longest plaintext of a blob that we accept: memory a hostile repository can make us take.
 ///
@@ -98,9 +98,52 @@ pub struct BlobOpener {
     plain: Vec<u8>,
 }
 
+/// Opens many blobs and names them together, which is faster than one by one ([`crate::hash`]).
+#[derive(Debug, Default)]
+pub struct BlobBatch {
+    opener: BlobOpener,
+    opened: Vec<Opened>,
+    /// How much of the opener's buffer holds opened blobs.
+    filled: usize,
+    found: Vec<Digest>,
+}
+
+/// A blob in a batch: opened, not yet compared with its name.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    id: Digest,
+    start: usize,
+    len: usize,
+}
+
+/// Enough plaintext for a batch: many chunks to hash at once, few enough to stay in the processor's cache.
+const BATCH_BYTES: usize = 8 << 20;
+
 impl BlobOpener {
     /// Decrypts, expands and hashes; the plaintext is valid until the next call. Errors: [`BlobError`].
     pub fn open(&mut self, key: &CipherKey, entry: &BlobEntry, sealed: &[u8]) -> Result<&[u8], BlobError> {
+        let len = self.open_at(0, key, entry, sealed)?;
+        let found = sha256(&self.plain[..len]);
+        if found == entry.id {
+            Ok(&self.plain[..len])
+        } else {
+            Err(BlobError::OtherContent { id: entry.id, found })
+        }
+    }
+
+    /// The plaintext of `len` bytes that the last successful [`BlobOpener::open`] left.
+    pub(crate) fn opened(&self, len: usize) -> &[u8] {
+        &self.plain[..len]
+    }
+
+    /// Decrypts and expands to `start` of the buffer; answers the length. What the bytes hash to is not looked at.
+    fn open_at(
+        &mut self,
+        start: usize,
+        key: &CipherKey,
+        entry: &BlobEntry,
+        sealed: &[u8],
+    ) -> Result<usize, BlobError> {
         let id = entry.id;
         let plain_len = entry.plain_len();
         if sealed.len() < OVERHEAD_BYTES || BLOB_BYTES_MAX < plain_len {
@@ -108,32 +151,56 @@ impl BlobOpener {
         }
         let text_len = sealed.len() - OVERHEAD_BYTES;
         let forged = |cause| BlobError::Forged { id, cause };
-        let plain = match entry.expanded {
-            None => {
-                let buffer = at_least(&mut self.plain, text_len);
-                key.open_into(sealed, buffer).map_err(forged)?;
-                &self.plain[..text_len]
-            }
-            Some(_) => {
-                let squeezed =
-                    key.open_into(sealed, at_least(&mut self.sealed_text, text_len)).map_err(forged)?;
-                let len = usize::try_from(plain_len).expect("a u32 fits");
-                let plain = &mut at_least(&mut self.plain, len)[..len];
-                self.expander
-                    .expand_exactly(squeezed, plain)
-                    .map_err(|cause| BlobError::Expand { id, cause })?;
-                &self.plain[..len]
-            }
-        };
-        let found = Digest::new(Sha256::digest(plain).into());
-        if found == id { Ok(plain) } else { Err(BlobError::OtherContent { id, found }) }
+        if entry.expanded.is_none() {
+            key.open_into(sealed, &mut at_least(&mut self.plain, start + text_len)[start..])
+                .map_err(forged)?;
+            return Ok(text_len);
+        }
+        let squeezed = key.open_into(sealed, at_least(&mut self.sealed_text, text_len)).map_err(forged)?;
+        let len = usize::try_from(plain_len).expect("a u32 fits");
+        let plain = &mut at_least(&mut self.plain, start + len)[start..start + len];
+        self.expander.expand_exactly(squeezed, plain).map_err(|cause| BlobError::Expand { id, cause })?;
+        Ok(len)
     }
 }
 
-impl BlobOpener {
-    /// The plaintext of `len` bytes that the last successful [`BlobOpener::open`] left.
-    pub(crate) fn opened(&self, len: usize) -> &[u8] {
-        &self.plain[..len]
+impl BlobBatch {
+    /// Decrypts and expands one more blob. Errors: [`BlobError`]; the batch is then as it was.
+    pub fn add(&mut self, key: &CipherKey, entry: &BlobEntry, sealed: &[u8]) -> Result<(), BlobError> {
+        let start = self.filled;
+        let len = self.opener.open_at(start, key, entry, sealed)?;
+        self.opened.push(Opened { id: entry.id, start, len });
+        self.filled += len;
+        Ok(())
+    }
+
+    /// Whether it is time to [`BlobBatch::compare`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        BATCH_BYTES <= self.filled
+    }
+
+    /// Hashes all blobs of the batch, and gives each, in the order they were added, with the verdict on it. The batch
+    /// is empty afterwards.
+    pub fn compare(&mut self, mut each: impl FnMut(Result<&[u8], BlobError>)) {
+        let plain = &self.opener.plain;
+        let texts =
+            self.opened.iter().map(|blob| &plain[blob.start..blob.start + blob.len]).collect::<Vec<_>>();
+        sha256_each(&texts, &mut self.found);
+        for ((blob, text), found) in self.opened.iter().zip(texts).zip(&self.found) {
+            each(if blob.id == *found {
+                Ok(text)
+            } else {
+                Err(BlobError::OtherContent { id: blob.id, found: *found })
+            });
+        }
+        self.clear();
+    }
+
+    /// Forgets what was added since the last [`BlobBatch::compare`].
+    pub fn clear(&mut self) {
+        self.opened.clear();
+        self.filled = 0;
     }
 }
 

@@ -78,6 +78,8 @@ pub enum Finding {
         path: String,
         /// Where in the file; none when the lengths before it are unknown.
         at: Option<u64>,
+        /// How many bytes from there; none when the index does not know the chunk.
+        len: Option<u32>,
         /// The chunk.
         chunk: Digest,
     },
@@ -165,19 +167,16 @@ impl Repository {
             blobs.sort_unstable_by_key(|blob| blob.offset);
             let expected = expected_pack_size(blobs);
             match sizes.get(pack) {
-                None => findings.push(Finding::PackMissing { pack: *pack }),
+                None => findings.push((*pack, Finding::PackMissing { pack: *pack })),
                 Some(found) if *found != expected => {
-                    findings.push(Finding::PackSize { pack: *pack, expected, found: *found })
+                    findings.push((*pack, Finding::PackSize { pack: *pack, expected, found: *found }));
                 }
                 Some(_) => {}
             }
             sizes.contains_key(pack)
         });
-        findings.sort_by_key(|finding| match finding {
-            Finding::PackMissing { pack } | Finding::PackSize { pack, .. } => Some(*pack),
-            _ => None,
-        });
-        report.findings.extend(findings);
+        findings.sort_by_key(|(pack, _)| *pack);
+        report.findings.extend(findings.into_iter().map(|(_, finding)| finding));
         Ok(named)
     }
 
@@ -221,7 +220,7 @@ pub(crate) fn check_point(
     walker.walk(point, &mut |met| match met {
         Met::Folder(_) => {}
         Met::Unreadable { path, cause, .. } => {
-            findings.push(Finding::Folder { point: point.id, vm: vm(), path, cause })
+            findings.push(Finding::Folder { point: point.id, vm: vm(), path, cause });
         }
         Met::File(file) => {
             let mut at = Some(0);
@@ -233,6 +232,7 @@ pub(crate) fn check_point(
                         vm: vm(),
                         path: file.path.clone(),
                         at,
+                        len,
                         chunk: *chunk,
                     });
                 }

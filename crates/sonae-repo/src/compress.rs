@@ -24,8 +24,17 @@ pub enum ExpandError {
     },
 }
 
-/// A compressor to be reused, one a thread.
-pub struct Squeezer(CCtx<'static>);
+/// Whether what is written may be compressed; the format's version decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Where it pays.
+    Zstd,
+    /// Never: readers of format 1 know no compression.
+    Forbidden,
+}
+
+/// A compressor to be reused, one a thread; none inside where compression is forbidden.
+pub struct Squeezer(Option<CCtx<'static>>);
 
 /// An expander to be reused, one a thread.
 pub struct Expander(DCtx<'static>);
@@ -40,6 +49,15 @@ pub enum Squeezed {
 }
 
 impl Squeezer {
+    /// A compressor at [`LEVEL`], or one that finds nothing worth compressing.
+    #[must_use]
+    pub fn under(compression: Compression) -> Self {
+        match compression {
+            Compression::Zstd => Self::new(),
+            Compression::Forbidden => Self(None),
+        }
+    }
+
     /// A compressor at [`LEVEL`].
     #[must_use]
     pub fn new() -> Self {
@@ -54,28 +72,29 @@ impl Squeezer {
                 .map_err(zstd_safe::get_error_name)
                 .expect("zstd knows its own parameters");
         }
-        Self(context)
+        Self(Some(context))
     }
 
     /// Compresses `plain` into the front of `into`, which has room for the plain text at least.
     ///
     /// Saving less than one part in 64 is not worth the time that every later reader spends on expanding.
     pub fn squeeze(&mut self, plain: &[u8], into: &mut [u8]) -> Squeezed {
+        let Some(context) = &mut self.0 else { return Squeezed::NotWorthIt };
         let most = plain.len() - plain.len() / 64;
         let most = most.min(into.len());
         // zstd answers with an error where the result would not fit, which is just the case "not worth it".
-        match self.0.compress2(&mut into[..most], plain) {
+        match context.compress2(&mut into[..most], plain) {
             Ok(len) if len < most => Squeezed::To(len),
             Ok(_) | Err(_) => Squeezed::NotWorthIt,
         }
     }
 
-    /// Compresses `plain` whatever comes of it.
+    /// Appends a frame of `plain`, however large it gets. Panics where compression is forbidden.
     pub fn squeeze_onto(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        let context = self.0.as_mut().expect("frames are asked for only where the format knows them");
         let start = out.len();
         out.resize(start + zstd_safe::compress_bound(plain.len()), 0);
-        let len = self
-            .0
+        let len = context
             .compress2(&mut out[start..], plain)
             .map_err(zstd_safe::get_error_name)
             .expect("compression into a buffer of the bound's length cannot fail");

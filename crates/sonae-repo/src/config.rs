@@ -1,11 +1,12 @@
 //! The configuration of a repository: sealed, uncompressed JSON in the one file with a fixed name.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use sonae_types::{Digest, Entropy};
 
 use crate::chunk::ChunkSeed;
+use crate::compress::Compression;
 use crate::crypto::{CipherKey, Forged, fresh_iv};
+use crate::hash::sha256;
 use crate::json::to_go_json;
 use crate::polynomial::random_polynomial;
 
@@ -45,7 +46,7 @@ impl Config {
     pub fn generate(entropy: &dyn Entropy) -> Self {
         let mut seed = [0; 64];
         entropy.fill(&mut seed);
-        let id = Digest::new(Sha256::digest(seed).into());
+        let id = sha256(&seed);
         Self { version: VERSION, id, chunker_polynomial: random_polynomial(entropy) }
     }
 
@@ -53,6 +54,12 @@ impl Config {
     #[must_use]
     pub fn chunk_seed(&self) -> ChunkSeed {
         ChunkSeed::of_polynomial(&self.chunker_polynomial)
+    }
+
+    /// Whether what is written into the repository may be compressed.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        if self.version == 1 { Compression::Forbidden } else { Compression::Zstd }
     }
 
     /// The file's bytes.

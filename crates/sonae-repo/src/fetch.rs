@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sonae_types::ByteCount;
 
-use crate::blob::BlobOpener;
+use crate::blob::{BlobBatch, BlobOpener};
 use crate::environment::{Progress, Stop};
 use crate::index::{Index, PlaceNumber};
 use crate::reader::{ReadError, processors};
@@ -116,41 +116,82 @@ impl Fetch<'_> {
             .store
             .get_range(FileName::Hashed(FileKind::Data, first.pack), start, sealed)
             .is_ok();
+        buffers.batch.clear();
+        let mut pending = Vec::new();
         for group in wanted.chunk_by(|a, b| a.place == b.place) {
             let place = self.index.place(group[0].place);
-            let (kind, id) = (place.blob.kind, place.blob.id);
             let from = usize::try_from(u64::from(place.blob.offset) - start).expect("inside the run");
             let sealed = &sealed[from..from + place.blob.length as usize];
-            let opened = if fetched {
-                buffers.opener.open(&self.repository.key, &place.blob, sealed).map(<[u8]>::len).ok()
+            if fetched && buffers.batch.add(&self.repository.key, &place.blob, sealed).is_ok() {
+                pending.push(group);
             } else {
-                None
-            };
-            let answer = match opened {
-                Some(len) => Ok(len),
-                None => self.repository.blob(self.index, kind, id, &mut buffers.opener).map(<[u8]>::len),
-            };
-            match answer {
-                Ok(len) => {
-                    self.progress.advance(ByteCount::of_len(len * group.len()));
-                    group.iter().try_for_each(|wanted| handle(wanted.tag, Ok(buffers.opener.opened(len))))?;
-                }
-                Err(error) => {
-                    let mut errors = Some(error);
-                    for wanted in group {
-                        // The cause is told once; further places of the same blob are told that it is missing.
-                        let error = errors.take().unwrap_or(ReadError::Missing { kind, id });
-                        handle(wanted.tag, Err(error))?;
-                    }
-                }
+                self.look_elsewhere(group, &mut buffers.opener, handle)?;
+            }
+            if buffers.batch.is_full() {
+                self.hand_out(&mut pending, &mut buffers.batch, &mut buffers.opener, handle)?;
             }
         }
-        Ok(())
+        self.hand_out(&mut pending, &mut buffers.batch, &mut buffers.opener, handle)
+    }
+
+    /// Compares the blobs of a batch with their names and gives them to whoever wants them.
+    fn hand_out<E>(
+        &self,
+        pending: &mut Vec<&[Wanted]>,
+        batch: &mut BlobBatch,
+        opener: &mut BlobOpener,
+        handle: &impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut groups = pending.drain(..);
+        let mut refused = Vec::new();
+        let mut outcome = Ok(());
+        batch.compare(|answer| {
+            let group = groups.next().expect("an answer for each blob");
+            match answer {
+                Ok(plain) if outcome.is_ok() => outcome = self.give(group, plain, handle),
+                Ok(_) => {}
+                Err(_) => refused.push(group),
+            }
+        });
+        outcome?;
+        refused.into_iter().try_for_each(|group| self.look_elsewhere(group, opener, handle))
+    }
+
+    fn give<E>(
+        &self,
+        group: &[Wanted],
+        plain: &[u8],
+        handle: &impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.progress.advance(ByteCount::of_len(plain.len() * group.len()));
+        group.iter().try_for_each(|wanted| handle(wanted.tag, Ok(plain)))
+    }
+
+    /// Tries every place of a blob, one after another.
+    fn look_elsewhere<E>(
+        &self,
+        group: &[Wanted],
+        opener: &mut BlobOpener,
+        handle: &impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place = self.index.place(group[0].place);
+        let (kind, id) = (place.blob.kind, place.blob.id);
+        match self.repository.blob(self.index, kind, id, opener) {
+            Ok(plain) => self.give(group, plain, handle),
+            Err(error) => {
+                // The cause is told once; further places of the same blob are told that it is missing.
+                let mut cause = Some(error);
+                group.iter().try_for_each(|wanted| {
+                    handle(wanted.tag, Err(cause.take().unwrap_or(ReadError::Missing { kind, id })))
+                })
+            }
+        }
     }
 }
 
 #[derive(Default)]
 struct Buffers {
     sealed: Vec<u8>,
+    batch: BlobBatch,
     opener: BlobOpener,
 }

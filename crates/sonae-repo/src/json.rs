@@ -62,10 +62,10 @@ pub(crate) fn quote_name(name: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\u{b}' => quoted.push_str("\\v"),
             c if u32::from(c) < 0x20 || c == '\u{7f}' => {
-                escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c)))
+                escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c)));
             }
             c if is_unprintable(c) && u32::from(c) < 0x1_0000 => {
-                escape(&mut quoted, format_args!("\\u{:04x}", u32::from(c)))
+                escape(&mut quoted, format_args!("\\u{:04x}", u32::from(c)));
             }
             c if is_unprintable(c) => escape(&mut quoted, format_args!("\\U{:08x}", u32::from(c))),
             c => quoted.push(c),

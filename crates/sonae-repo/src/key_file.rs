@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use sonae_types::{Digest, Timestamp};
 use zeroize::Zeroizing;
 
@@ -11,6 +10,7 @@ use crate::crypto::{
     CipherKey, Forged, KdfCost, KdfError, KeyMaterial, Password, SALT_BYTES, derive, fresh_iv,
 };
 use crate::environment::Environment;
+use crate::hash::sha256;
 use crate::json::to_go_json;
 use crate::time::{from_rfc3339, to_rfc3339};
 
@@ -104,12 +104,12 @@ impl KeyFile {
     #[must_use]
     pub fn encode(&self) -> (Digest, Vec<u8>) {
         let bytes = to_go_json(self);
-        (Digest::new(Sha256::digest(&bytes).into()), bytes)
+        (sha256(&bytes), bytes)
     }
 
     /// The key file in these stored bytes. Errors: [`KeyFileError::Name`], [`KeyFileError::Json`].
     pub fn decode(id: Digest, bytes: &[u8]) -> Result<Self, KeyFileError> {
-        let found = Digest::new(Sha256::digest(bytes).into());
+        let found = sha256(bytes);
         if found != id {
             return Err(KeyFileError::Name { found });
         }

@@ -6,17 +6,22 @@
 
 pub mod blob;
 pub mod check;
+#[cfg(test)]
+mod check_tests;
 pub mod chunk;
 pub mod compress;
 pub mod config;
 pub mod crypto;
 pub mod environment;
 mod fetch;
+pub mod hash;
 pub mod index;
 pub mod ingest;
 mod json;
 pub mod key_file;
 pub mod lock;
+#[cfg(test)]
+mod lock_tests;
 pub mod manifest;
 pub mod pack;
 mod polynomial;

@@ -16,7 +16,7 @@ use crate::reader::ReadError;
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName, StoreError};
 use crate::time::{from_rfc3339, to_rfc3339};
-use crate::unpacked::{decode_unpacked, encode_unpacked};
+use crate::unpacked::decode_unpacked;
 
 /// How long to wait between writing a lock and looking for others again.
 pub const SETTLE: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ pub enum LockError {
         id: Digest,
         /// Why.
         #[source]
-        cause: ReadError,
+        cause: Box<ReadError>,
     },
     /// Our own lock could not be refreshed for so long that others may have taken it for stale.
     #[error("the lock on {location} was lost: no refresh could be confirmed in time")]
@@ -142,7 +142,7 @@ impl Repository {
             uid: worker.uid,
             gid: worker.gid,
         };
-        let (id, bytes) = encode_unpacked(&self.key, &*self.environment.entropy, &to_go_json(&file));
+        let (id, bytes) = self.encode_unpacked(&to_go_json(&file));
         self.store.put(FileName::Hashed(FileKind::Lock, id), &bytes)?;
         Ok(id)
     }
@@ -153,7 +153,13 @@ impl Repository {
             let lock = match self.lock_file(file.id) {
                 Ok(lock) => lock,
                 Err(ReadError::Store(error)) if error.is_not_found() => continue,
-                Err(cause) => return Err(LockError::Unreadable { location: location(), id: file.id, cause }),
+                Err(cause) => {
+                    return Err(LockError::Unreadable {
+                        location: location(),
+                        id: file.id,
+                        cause: Box::new(cause),
+                    });
+                }
             };
             let compatible = kind == LockKind::Shared && !lock.exclusive;
             if !compatible && !self.is_stale(&lock) {

@@ -9,6 +9,7 @@ use crate::crypto::{CipherKey, KdfCost, KeyMaterial, Password};
 use crate::environment::Environment;
 use crate::key_file::{KeyFile, KeyFileError};
 use crate::store::{FileKind, FileName, Listed, ObjectStore, StoreError};
+use crate::unpacked::encode_unpacked;
 
 /// Most password slots that are tried, as in plain restic: each try costs a key derivation.
 pub const KEYS_TRIED_MAX: usize = 20;
@@ -193,6 +194,11 @@ impl Repository {
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// The stored form of an unpacked file, and its name.
+    pub(crate) fn encode_unpacked(&self, json: &[u8]) -> (Digest, Vec<u8>) {
+        encode_unpacked(&self.key, &*self.environment.entropy, self.config.compression(), json)
     }
 
     /// All password slots, damaged ones included.

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use sonae_types::{ByteCount, ByteOffset, Digest, DiskError, DiskTarget, ExtentKind, TargetState};
 
 use crate::blob::BlobKind;
 use crate::chunk::{ZERO_CHUNK_BYTES_MAX, ZeroIds, is_zero};
 use crate::environment::{Progress, Stop, Stopped};
 use crate::fetch::{Fetch, Wanted};
+use crate::hash::sha256;
 use crate::index::{Index, PlaceNumber};
 use crate::reader::{ReadError, processors};
 use crate::repository::Repository;
@@ -215,7 +215,7 @@ impl Restore<'_> {
             self.stop.check()?;
             buffer.resize(piece.len as usize, 0);
             target.read_at(ByteOffset::new(piece.at), buffer)?;
-            let found = Digest::new(Sha256::digest(&*buffer).into());
+            let found = sha256(&buffer);
             if found != self.index.place(piece.place).blob.id {
                 return Ok(Some(*piece));
             }

@@ -7,7 +7,6 @@ use crate::json::to_go_json;
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName, StoreError};
 use crate::time::{from_rfc3339, to_rfc3339};
-use crate::unpacked::encode_unpacked;
 
 /// Tag of every point that Sonae wrote.
 pub const SONAE_TAG: &str = "sonae";
@@ -115,7 +114,7 @@ impl Summary {
 impl Repository {
     /// Saves a point: the last step of a run, after everything that it references is stored and indexed.
     pub fn save_point(&self, snapshot: &Snapshot) -> Result<Digest, StoreError> {
-        let (id, bytes) = encode_unpacked(&self.key, &*self.environment.entropy, &to_go_json(snapshot));
+        let (id, bytes) = self.encode_unpacked(&to_go_json(snapshot));
         self.store.put(FileName::Hashed(FileKind::Snapshot, id), &bytes)?;
         Ok(id)
     }

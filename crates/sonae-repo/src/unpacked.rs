@@ -1,10 +1,12 @@
 //! Unpacked files: one sealed JSON document each, named by the SHA-256 of its stored bytes (index, snapshot, lock).
 
-use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+
 use sonae_types::{Digest, Entropy};
 
-use crate::compress::{ExpandError, Expander, Squeezer, UNPACKED_BYTES_MAX};
-use crate::crypto::{CipherKey, Forged, fresh_iv};
+use crate::compress::{Compression, ExpandError, Expander, Squeezer, UNPACKED_BYTES_MAX};
+use crate::crypto::{CipherKey, Forged, OVERHEAD_BYTES, fresh_iv};
+use crate::hash::sha256;
 
 /// The first byte of a plaintext that is compressed.
 const SQUEEZED: u8 = 2;
@@ -33,17 +35,28 @@ pub enum UnpackedError {
 }
 
 /// The stored form of a JSON document, and its name.
-pub fn encode_unpacked(key: &CipherKey, entropy: &dyn Entropy, json: &[u8]) -> (Digest, Vec<u8>) {
-    let mut plain = vec![SQUEEZED];
-    Squeezer::new().squeeze_onto(json, &mut plain);
-    let mut sealed = Vec::with_capacity(plain.len() + 32);
+pub fn encode_unpacked(
+    key: &CipherKey,
+    entropy: &dyn Entropy,
+    compression: Compression,
+    json: &[u8],
+) -> (Digest, Vec<u8>) {
+    let plain = match compression {
+        Compression::Zstd => {
+            let mut squeezed = vec![SQUEEZED];
+            Squeezer::new().squeeze_onto(json, &mut squeezed);
+            Cow::Owned(squeezed)
+        }
+        Compression::Forbidden => Cow::Borrowed(json),
+    };
+    let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
     key.seal_onto(fresh_iv(entropy), &plain, &mut sealed);
-    (Digest::new(Sha256::digest(&sealed).into()), sealed)
+    (sha256(&sealed), sealed)
 }
 
 /// The JSON document of a stored file; format 1 and key-less marks included. Errors: [`UnpackedError`].
 pub fn decode_unpacked(key: &CipherKey, id: Digest, sealed: &[u8]) -> Result<Vec<u8>, UnpackedError> {
-    let found = Digest::new(Sha256::digest(sealed).into());
+    let found = sha256(sealed);
     if found != id {
         return Err(UnpackedError::Name { found });
     }
@@ -67,7 +80,10 @@ mod tests {
     #[test]
     fn a_document_reads_back_compressed_and_plain_and_under_no_other_name() {
         let key = CipherKey::new(&KeyMaterial { encrypt: [1; 32], mac_k: [2; 16], mac_r: [3; 16] });
-        let (id, sealed) = encode_unpacked(&key, &CountingEntropy::default(), b"{\"a\":1}");
+        let entropy = CountingEntropy::default();
+        let (_, plain) = encode_unpacked(&key, &entropy, Compression::Forbidden, b"{\"a\":1}");
+        assert_eq!(key.open(&plain).unwrap(), b"{\"a\":1}", "format 1 has nothing around its JSON");
+        let (id, sealed) = encode_unpacked(&key, &entropy, Compression::Zstd, b"{\"a\":1}");
         assert_eq!(decode_unpacked(&key, id, &sealed).unwrap(), b"{\"a\":1}");
         assert!(matches!(
             decode_unpacked(&key, Digest::new([0; 32]), &sealed),
@@ -78,7 +94,7 @@ mod tests {
         {
             let mut sealed = Vec::new();
             key.seal_onto([9; 16], plain, &mut sealed);
-            let id = Digest::new(Sha256::digest(&sealed).into());
+            let id = sha256(&sealed);
             assert_eq!(decode_unpacked(&key, id, &sealed).is_ok(), fine, "{plain:?}");
         }
     }

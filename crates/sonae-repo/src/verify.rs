@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use sonae_types::{ByteCount, Digest};
 
-use crate::blob::{BlobEntry, BlobError, BlobKind, BlobOpener};
+use crate::blob::{BlobBatch, BlobEntry, BlobError, BlobKind};
 use crate::check::{CheckError, CheckReport, Finding, check_point};
 use crate::environment::{Progress, Stop};
 use crate::fetch::{Fetch, Wanted};
+use crate::hash::sha256;
 use crate::index::Index;
 use crate::manifest::{Manifest, merkle_root};
 use crate::pack::{HeaderError, header_len, read_header};
@@ -170,12 +170,12 @@ pub(crate) fn verify_packs(
     std::thread::scope(|scope| {
         for _ in 0..(processors() + 1).min(packs.len()) {
             scope.spawn(|| {
-                let mut opener = BlobOpener::default();
+                let mut batch = BlobBatch::default();
                 while let Some((id, blobs)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if stop.check().is_err() {
                         return;
                     }
-                    let outcome = verify_pack(repository, *id, blobs, &mut opener, progress);
+                    let outcome = verify_pack(repository, *id, blobs, &mut batch, progress);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((*id, outcome));
                 }
             });
@@ -208,11 +208,28 @@ struct PackOutcome {
     causes: Vec<ReadError>,
 }
 
+impl PackOutcome {
+    fn damaged(&mut self, pack: Digest, blob: Digest, cause: BlobError) {
+        self.bad.insert(blob);
+        self.causes.push(ReadError::Blob { pack, cause });
+    }
+
+    fn compare(&mut self, pack: Digest, batch: &mut BlobBatch, pending: &mut Vec<Digest>) {
+        let mut blobs = pending.drain(..);
+        batch.compare(|answer| {
+            let blob = blobs.next().expect("an answer for each blob");
+            if let Err(cause) = answer {
+                self.damaged(pack, blob, cause);
+            }
+        });
+    }
+}
+
 fn verify_pack(
     repository: &Repository,
     pack: Digest,
     blobs: &[BlobEntry],
-    opener: &mut BlobOpener,
+    batch: &mut BlobBatch,
     progress: &Progress,
 ) -> Result<PackOutcome, CheckError> {
     let mut outcome = PackOutcome::default();
@@ -226,22 +243,26 @@ fn verify_pack(
         Err(error) => return Err(ReadError::from(error).into()),
     };
     outcome.read = ByteCount::of_len(bytes.len());
-    let found = Digest::new(Sha256::digest(&bytes).into());
+    let found = sha256(&bytes);
     if found != pack {
         outcome.causes.push(ReadError::Pack { pack, cause: PackError::Name { found } });
     }
     if let Err(cause) = compare_header(repository, blobs, &bytes) {
         outcome.causes.push(ReadError::Pack { pack, cause });
     }
+    batch.clear();
+    let mut pending = Vec::new();
     for blob in blobs {
-        let opened = slice(&bytes, blob)
-            .and_then(|sealed| opener.open(&repository.key, blob, sealed).map(|_plain| ()));
-        if let Err(cause) = opened {
-            outcome.bad.insert(blob.id);
-            outcome.causes.push(ReadError::Blob { pack, cause });
+        match slice(&bytes, blob).and_then(|sealed| batch.add(&repository.key, blob, sealed)) {
+            Ok(()) => pending.push(blob.id),
+            Err(cause) => outcome.damaged(pack, blob.id, cause),
+        }
+        if batch.is_full() {
+            outcome.compare(pack, batch, &mut pending);
         }
         progress.advance(ByteCount::new(u64::from(blob.length)));
     }
+    outcome.compare(pack, batch, &mut pending);
     Ok(outcome)
 }
 

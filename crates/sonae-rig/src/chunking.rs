@@ -108,18 +108,28 @@ fn count(way: Way, images: &[PathBuf]) -> Result<(Count, Option<Count>)> {
             .with_context(|| format!("cannot read {}", image.display()))?;
     }
     let first = std::mem::take(&mut tally.count);
-    let mut has_next = false;
+    let mut next = None;
     for image in images {
-        let delta = day_file(image);
-        if delta.exists() {
-            has_next = true;
-            let pages = day_pages(&delta).with_context(|| format!("cannot read {}", delta.display()))?;
+        if let Some(pages) = next_day(image)? {
             tally
                 .take(way, &Disk::open(image, pages)?)
                 .with_context(|| format!("cannot read {}", image.display()))?;
+            next = Some(tally.count);
         }
     }
-    Ok((first, has_next.then_some(tally.count)))
+    Ok((first, next))
+}
+
+/// What the next day changes in an image; none where its corpus has no next day, or writes it in its own way.
+fn next_day(image: &Path) -> Result<Option<Pages>> {
+    let delta = day_file(image);
+    match day_pages(&delta) {
+        Ok(pages) => Ok(Some(pages)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", delta.display())),
+    }
 }
 
 /// Where a corpus keeps the next day of an image.

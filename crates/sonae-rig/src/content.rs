@@ -55,6 +55,20 @@ impl Content {
         }
     }
 
+    /// The content of bytes in memory.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut reader = Reader::default();
+        reader.take(bytes);
+        reader.finish()
+    }
+
+    /// The SHA-256.
+    #[must_use]
+    pub const fn sha256(&self) -> sonae_types::Digest {
+        sonae_types::Digest::new(self.hash)
+    }
+
     /// The first digits of the hash, for people.
     #[must_use]
     pub fn short(&self) -> String {

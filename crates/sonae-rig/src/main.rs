@@ -10,9 +10,11 @@ use sonae_rig::corpus::{self, CorpusArgs, DayArgs};
 use sonae_rig::demo::report::{Overall, Text};
 use sonae_rig::demo::say::Say;
 use sonae_rig::demo::{self, Audience};
+use sonae_rig::golden::{self, GoldenCommand};
 use sonae_rig::guest::{self, Tools};
 use sonae_rig::host::{self, Interrupted};
 use sonae_rig::primitives::{self, PrimitivesArgs};
+use sonae_rig::sonae;
 
 /// Exit codes, as of every program of Sonae: not everything held, and ended by a signal.
 const NOT_PROVEN: u8 = 1;
@@ -33,6 +35,8 @@ enum Command {
     Guest(GuestCommand),
     /// Back up a real server, destroy it, restore it, boot it, compare its register row by row.
     Demo(DemoArgs),
+    #[command(subcommand)]
+    Golden(GoldenCommand),
     Corpus(CorpusArgs),
     CorpusDay(DayArgs),
     Primitives(PrimitivesArgs),
@@ -93,6 +97,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Guest(GuestCommand::Build(args)) => build(args)?,
         Command::Demo(args) => return play(args),
+        Command::Golden(command) => golden::run(&command, sonae::beside(&std::env::current_exe()?)?)?,
         Command::Corpus(args) => corpus::run(&args)?,
         Command::CorpusDay(args) => corpus::day(&args)?,
         Command::Primitives(args) => primitives::run(&args)?,

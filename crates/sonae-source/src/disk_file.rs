@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use sonae_types::{ByteCount, ByteOffset, DiskError, Extent, ExtentKind};
+use sonae_types::{ByteCount, ByteOffset, DiskError, Extent, ExtentKind, Unfit};
 
 use crate::image_format;
 
@@ -70,14 +70,17 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Refuses an image in a format of its own, with `remedy` behind the format's name.
-    pub(crate) fn refuse_image_format(&self, remedy: &str) -> Result<(), DiskError> {
+    /// Refuses an image in a format of its own.
+    pub(crate) fn refuse_image_format(&self, purpose: Purpose) -> Result<(), DiskError> {
         let mut head = [0; image_format::HEAD];
         let head = &mut head[..self.size.min(ByteCount::of_len(image_format::HEAD)).as_len()];
         self.read_at(ByteOffset::ZERO, head)?;
         match image_format::name_of(head) {
             None => Ok(()),
-            Some(format) => Err(self.unusable(format!("is a {format} image, not a raw one; {remedy}"))),
+            Some(format) => Err(self.unusable(match purpose {
+                Purpose::Read => Unfit::SourceFormat { format },
+                Purpose::Write => Unfit::TargetFormat { format },
+            })),
         }
     }
 
@@ -108,8 +111,8 @@ impl DiskFile {
         DiskError::Io { doing, label: self.label.clone(), at, cause: cause.into() }
     }
 
-    pub(crate) fn unusable(&self, why: impl Into<String>) -> DiskError {
-        DiskError::Unusable { label: self.label.clone(), why: why.into() }
+    pub(crate) fn unusable(&self, why: Unfit) -> DiskError {
+        DiskError::Unusable { label: self.label.clone(), why }
     }
 }
 
@@ -117,20 +120,20 @@ pub(crate) fn label_of(path: &Path) -> String {
     path.display().to_string()
 }
 
-pub(crate) fn unusable(path: &Path, why: impl Into<String>) -> DiskError {
-    DiskError::Unusable { label: label_of(path), why: why.into() }
+pub(crate) fn unusable(path: &Path, why: Unfit) -> DiskError {
+    DiskError::Unusable { label: label_of(path), why }
 }
 
 /// Says why a file could not be opened, and what to do where that is known.
 pub(crate) fn cannot_open(path: &Path, purpose: Purpose, cause: Errno) -> DiskError {
     let why = match (cause, purpose) {
-        (Errno::NOENT | Errno::NOTDIR, _) => "does not exist; check the path",
-        (Errno::ACCESS | Errno::PERM, Purpose::Read) => "no permission to read it; work as a user who may",
-        (Errno::ACCESS | Errno::PERM, Purpose::Write) => {
-            "no permission to write to it; work as a user who may"
+        (Errno::NOENT | Errno::NOTDIR, _) => Unfit::Missing,
+        (Errno::ACCESS | Errno::PERM, Purpose::Read) => Unfit::NotReadable,
+        (Errno::ACCESS | Errno::PERM, Purpose::Write) => Unfit::NotWritable,
+        (Errno::ROFS, _) => Unfit::ReadOnly,
+        (Errno::BUSY, _) => {
+            Unfit::InUse { by: "is in use; unmount it, or detach it from whatever holds it, first" }
         }
-        (Errno::ROFS, _) => "is read-only; make it writable or choose another path",
-        (Errno::BUSY, _) => "is in use; unmount it, or detach it from whatever holds it, first",
         _ => {
             return DiskError::Io {
                 doing: "open",
@@ -156,7 +159,7 @@ pub(crate) fn kind_of(path: &Path, purpose: Purpose) -> Result<Kind, DiskError> 
         FileType::CharacterDevice => "a character device",
         FileType::Symlink | FileType::Unknown => "neither a file nor a block device",
     };
-    Err(unusable(path, format!("is {found}; name a raw image file or a block device")))
+    Err(unusable(path, Unfit::Kind { found }))
 }
 
 /// The size of an open file or block device. Errors: those of the system.

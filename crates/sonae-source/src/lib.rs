@@ -16,4 +16,4 @@ pub mod testing;
 mod tests;
 
 pub use raw_disk::RawDisk;
-pub use raw_target::RawTarget;
+pub use raw_target::{PARTIAL, RawTarget};

@@ -33,9 +33,6 @@ enum Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SectorsChanged(u64, u64);
 
-const CONVERT: &str = "convert it with `qemu-img convert -O raw`, or write raw: before the path to take its bytes as \
-                       they are";
-
 impl RawDisk {
     /// Opens the disk at `path`.
     ///
@@ -43,7 +40,7 @@ impl RawDisk {
     /// a format of its own (qcow2, VMDK, VHDX, VDI, …), whose bytes are not those of the disk in it; [`DiskError::Io`].
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let disk = Self::open_as_is(path)?;
-        disk.disk.refuse_image_format(CONVERT)?;
+        disk.disk.refuse_image_format(Purpose::Read)?;
         Ok(disk)
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
-use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, DiskTarget, Extent, TargetState};
+use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, DiskTarget, Extent, TargetState, Unfit};
 
 use crate::disk_file::{self, DiskFile, Kind, Purpose, cannot_open, label_of, unusable};
 
@@ -52,9 +52,8 @@ enum Stage {
 }
 
 /// Behind the final name while a file is restored.
-const PARTIAL: &str = ".sonae-partial";
+pub const PARTIAL: &str = ".sonae-partial";
 const READ_WRITE: OFlags = OFlags::RDWR.union(OFlags::CLOEXEC);
-const REMOVE: &str = "to restore over it, remove it (or clear its first sector) first";
 
 impl RawTarget {
     /// A new file of `size` bytes, which gets its name `path` in [`DiskTarget::finish`].
@@ -65,7 +64,7 @@ impl RawTarget {
     /// [`DiskError::Io`].
     pub fn create(path: &Path, size: ByteCount) -> Result<Self, DiskError> {
         let Some(name) = path.file_name() else {
-            return Err(unusable(path, "names no file; name the file to create"));
+            return Err(unusable(path, Unfit::NoName));
         };
         let folder = open_folder_of(path)?;
         refuse_existing_in(&folder, name, path)?;
@@ -79,9 +78,8 @@ impl RawTarget {
         // Another restore may have ended before this one had its lock: with this very file, or with one before it.
         target.refuse_existing(path)?;
         if !target.is_partial() {
-            return Err(target
-                .disk
-                .unusable("another restore to it has just ended; look at its result first"));
+            let by = "another restore to it has just ended; look at its result first";
+            return Err(target.disk.unusable(Unfit::InUse { by }));
         }
         let resized = target.disk.file.set_len(size.get());
         resized.map_err(|cause| target.disk.failed("set the size of", ByteOffset::end_of(size), cause))?;
@@ -113,18 +111,11 @@ impl RawTarget {
         };
         if !fits {
             return Err(disk.unusable(match kind {
-                Kind::File => format!(
-                    "has {found}, the disk to restore has {size}; restore to another path, or set its size first \
-                     with `truncate` if its content may be lost"
-                ),
-                Kind::Device => {
-                    format!(
-                        "has {found}, too few for the disk to restore, which has {size}; choose a larger device"
-                    )
-                }
+                Kind::File => Unfit::Size { found, needed: size },
+                Kind::Device => Unfit::TooSmall { found, needed: size },
             }));
         }
-        disk.refuse_image_format(REMOVE)?;
+        disk.refuse_image_format(Purpose::Write)?;
         let stage = Mutex::new(Stage::Untouched);
         Ok(Self { disk, state: TargetState::Existing, place: Place::InPlace, stage })
     }
@@ -155,7 +146,7 @@ impl RawTarget {
         let mut stage = self.stage();
         match *stage {
             Stage::Untouched | Stage::Touched => *stage = Stage::Touched,
-            Stage::Named | Stage::Finished => return Err(self.disk.unusable("is finished already")),
+            Stage::Named | Stage::Finished => return Err(self.disk.unusable(Unfit::Finished)),
         }
         Ok(())
     }
@@ -177,10 +168,7 @@ impl RawTarget {
             other => other,
         };
         renamed.map_err(|cause| match cause {
-            Errno::EXIST => self.disk.unusable(format!(
-                "something else was put there during the restore; the restored disk is whole and lies beside it as {}",
-                partial.display()
-            )),
+            Errno::EXIST => self.disk.unusable(Unfit::NameTaken { partial: partial.display().to_string() }),
             cause => self.disk.failed("name", ByteOffset::ZERO, cause),
         })
     }
@@ -264,9 +252,7 @@ fn open_folder_of(path: &Path) -> Result<OwnedFd, DiskError> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(above, flags, Mode::empty()).map_err(|cause| match cause {
-        Errno::NOENT | Errno::NOTDIR => {
-            unusable(path, "the folder above it does not exist; create it or choose another path")
-        }
+        Errno::NOENT | Errno::NOTDIR => unusable(path, Unfit::NoFolder),
         cause => cannot_open(above, Purpose::Write, cause),
     })
 }
@@ -275,10 +261,7 @@ fn refuse_existing_in(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<(),
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(()),
         Err(cause) => Err(cannot_open(path, Purpose::Write, cause)),
-        Ok(_) => Err(unusable(
-            path,
-            "exists; use --existing update to write only what differs, or choose another path",
-        )),
+        Ok(_) => Err(unusable(path, Unfit::Exists)),
     }
 }
 
@@ -291,12 +274,7 @@ fn open_partial(path: &Path, folder: &OwnedFd, partial: &OsStr) -> Result<(File,
         Err(cause) => return Err(cannot_open(path, Purpose::Write, cause)),
     }
     let left_over = path.with_file_name(partial);
-    let no_file = || {
-        unusable(
-            &left_over,
-            "is in the way and is no file of an interrupted restore; remove it or choose another path",
-        )
-    };
+    let no_file = || unusable(&left_over, Unfit::InTheWay);
     let stat = rustix::fs::statat(folder, partial, AtFlags::SYMLINK_NOFOLLOW);
     let stat = stat.map_err(|cause| cannot_open(&left_over, Purpose::Write, cause))?;
     if !FileType::from_raw_mode(stat.st_mode).is_file() {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use sonae_types::Message;
+use sonae_types::{Message, MessageKey};
 
 use crate::Language;
 
@@ -25,6 +25,12 @@ pub fn render(message: &Message, language: Language) -> String {
             Piece::Field(name) => value(message, name).map_or_else(|| format!("{{{name}}}"), str::to_owned),
         })
         .collect()
+}
+
+/// The text of a message that has neither fields nor line breaks, as it stands in the catalogue.
+#[must_use]
+pub fn fixed(key: MessageKey, language: Language) -> &'static str {
+    catalogue(language).get(key.as_str()).copied().unwrap_or(key.as_str())
 }
 
 /// The fields that the text of the message names and the message does not carry, for tests of whoever builds messages.
@@ -96,11 +102,9 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use proptest::prelude::*;
-    use sonae_types::MessageKey;
-
     use super::*;
     use crate::keys;
+    use proptest::prelude::*;
 
     fn keys_of(language: Language) -> BTreeSet<&'static str> {
         catalogue(language).keys().copied().collect()

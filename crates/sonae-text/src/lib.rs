@@ -11,5 +11,5 @@ mod language;
 pub mod number;
 pub mod width;
 
-pub use catalogue::{missing_fields, render};
+pub use catalogue::{fixed, missing_fields, render};
 pub use language::{Language, choose_language, language_from};

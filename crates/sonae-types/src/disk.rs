@@ -56,14 +56,127 @@ pub enum DiskError {
         /// The disk as a person knows it.
         label: String,
     },
-    /// The disk cannot be used as asked; the text says why and what to do.
+    /// The disk cannot be used as asked.
     #[error("{label}: {why}")]
     Unusable {
         /// The disk as a person knows it.
         label: String,
-        /// Why, and the remedy.
-        why: String,
+        /// Why; its text says what to do, too.
+        why: Unfit,
     },
+}
+
+/// Why something cannot be a source or a target. The texts are for the log; who speaks to people matches the variants.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Nothing is there.
+    #[error("does not exist; check the path")]
+    Missing,
+    /// Its folder is not there.
+    #[error("the folder above it does not exist; create it or choose another path")]
+    NoFolder,
+    /// The path ends in no name of a file.
+    #[error("names no file; name the file to create")]
+    NoName,
+    /// Something is there that must not be touched.
+    #[error("exists; use --existing update to write only what differs, or choose another path")]
+    Exists,
+    /// What lies under the name for unfinished restores is no file.
+    #[error("is in the way and is no file of an interrupted restore; remove it or choose another path")]
+    InTheWay,
+    /// It may not be read.
+    #[error("no permission to read it; work as a user who may")]
+    NotReadable,
+    /// It may not be written to.
+    #[error("no permission to write to it; work as a user who may")]
+    NotWritable,
+    /// The file system or the device is read-only.
+    #[error("is read-only; make it writable or choose another path")]
+    ReadOnly,
+    /// It is neither a file nor a block device.
+    #[error("is {found}; name a raw image file or a block device")]
+    Kind {
+        /// What it is, with its article.
+        found: &'static str,
+    },
+    /// It is the source, and an image in a format of its own.
+    #[error(
+        "is a {format} image, not a raw one; convert it with `qemu-img convert -O raw`, or write raw: before the path to \
+         take its bytes as they are"
+    )]
+    SourceFormat {
+        /// The format.
+        format: &'static str,
+    },
+    /// It is the target, and an image in a format of its own.
+    #[error(
+        "is a {format} image, not a raw one; to restore over it, remove it (or clear its first sector) first"
+    )]
+    TargetFormat {
+        /// The format.
+        format: &'static str,
+    },
+    /// Somebody else holds it; the text says who where that is known.
+    #[error("{by}")]
+    InUse {
+        /// Who, and what to do.
+        by: &'static str,
+    },
+    /// A file of another size.
+    #[error(
+        "has {found}, the disk to restore has {needed}; restore to another path, or set its size first with `truncate` \
+         if its content may be lost"
+    )]
+    Size {
+        /// What it has.
+        found: ByteCount,
+        /// What the disk has.
+        needed: ByteCount,
+    },
+    /// A device that is too small.
+    #[error("has {found}, too few for the disk to restore, which has {needed}; choose a larger device")]
+    TooSmall {
+        /// What it has.
+        found: ByteCount,
+        /// What the disk has.
+        needed: ByteCount,
+    },
+    /// Something took the name of the target while it was restored.
+    #[error(
+        "something else was put there during the restore; the restored disk is whole and lies beside it as {partial}"
+    )]
+    NameTaken {
+        /// The name under which the restored disk lies.
+        partial: String,
+    },
+    /// It was finished before, and nothing may be written any more.
+    #[error("is finished already")]
+    Finished,
+}
+
+impl Unfit {
+    /// Whether naming the variant and its fields says everything; of the others the text knows more.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::NoFolder
+            | Self::Exists
+            | Self::SourceFormat { .. }
+            | Self::TargetFormat { .. }
+            | Self::Size { .. }
+            | Self::TooSmall { .. }
+            | Self::NameTaken { .. } => true,
+            Self::NoName
+            | Self::InTheWay
+            | Self::NotReadable
+            | Self::NotWritable
+            | Self::ReadOnly
+            | Self::Kind { .. }
+            | Self::InUse { .. }
+            | Self::Finished => false,
+        }
+    }
 }
 
 /// A disk that can be read at any position, by several threads at once.

@@ -11,7 +11,7 @@ pub mod message;
 pub mod name;
 pub mod unit;
 
-pub use disk::{DiskError, DiskRead, DiskTarget, Extent, ExtentKind, TargetState};
+pub use disk::{DiskError, DiskRead, DiskTarget, Extent, ExtentKind, TargetState, Unfit};
 pub use environment::{Clock, Entropy, Timestamp};
 pub use id::{Digest, IdError};
 pub use message::{Message, MessageKey};

@@ -1,14 +1,18 @@
-//! The command line: what can be typed. What it means is decided in `commands`.
+//! The command line: what can be typed. What it means is decided in `commands`, how it is described in `help`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::Form;
+use crate::progress::Show;
 
 /// Backs up, restores and proves virtual servers with a repository and a key alone.
 ///
 /// The repository is in restic's format, version 2: plain restic can check and restore it.
 #[derive(Debug, Parser)]
-#[command(name = "sonae", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "sonae", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -16,18 +20,18 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done, 1 wrong use, 2 our fault, 3 source unreadable, 10 no repository, 11 locked, \
-12 wrong password, 13 damage found, 14 proof failed, 15 not proven, 130 interrupted.\n\
-Messages are in Japanese where SONAE_LANG or the locale says ja, in English otherwise.";
-
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags as they are typed; the methods give them their names"
+)]
 pub(crate) struct Global {
     /// Where the repository lies: a folder
-    #[arg(long, global = true, value_name = "URL", env = "SONAE_REPO", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL", env = "SONAE_REPO")]
     pub(crate) repo: Option<String>,
     /// The file whose first line is the password
-    #[arg(long, global = true, value_name = "FILE", env = "SONAE_PASSWORD_FILE", hide_env_values = true)]
-    pub(crate) password_file: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", env = "SONAE_PASSWORD_FILE")]
+    pub(crate) password_file: Option<OsString>,
     /// Print one JSON document on standard output, and progress as JSON lines on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -55,6 +59,7 @@ pub(crate) enum Command {
     /// Show what a recovery point holds
     Show(PointArgs),
     /// Read back all data of a recovery point, or of all
+    #[command(override_usage = "sonae verify <POINT | --all> [OPTIONS]")]
     Verify {
         #[command(flatten)]
         point: OptionalPoint,
@@ -63,6 +68,9 @@ pub(crate) enum Command {
         all: bool,
     },
     /// Restore a disk
+    #[command(
+        override_usage = "sonae restore <POINT> <--disk <NAME> | --path </PATH/IN/POINT>> --to <PATH> [OPTIONS]"
+    )]
     Restore(RestoreArgs),
 }
 
@@ -144,7 +152,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) to: PathBuf,
     /// What to do with a target that exists
-    #[arg(long, value_enum, default_value_t = ExistingArg::Refuse)]
+    #[arg(long, value_enum, value_name = "CHOICE", default_value_t = ExistingArg::Refuse)]
     pub(crate) existing: ExistingArg,
 }
 
@@ -154,4 +162,16 @@ pub(crate) enum ExistingArg {
     Refuse,
     /// Write only what differs
     Update,
+}
+
+impl Global {
+    /// In which form the answer is wanted.
+    pub(crate) fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+
+    /// Whether progress is wanted.
+    pub(crate) fn show(&self) -> Show {
+        if self.quiet { Show::Nothing } else { Show::Progress }
+    }
 }

@@ -22,6 +22,21 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// Every way to end, in the order of the codes.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Done,
+        Self::WrongUse,
+        Self::OurFault,
+        Self::SourceUnreadable,
+        Self::NoRepository,
+        Self::Locked,
+        Self::WrongPassword,
+        Self::DamageFound,
+        Self::ProofFailed,
+        Self::NotProven,
+        Self::Interrupted,
+    ];
+
     /// The code.
     pub(crate) fn code(self) -> u8 {
         self as u8
@@ -75,5 +90,33 @@ impl From<Fault> for Exit {
             Fault::NotProven => Self::NotProven,
             Fault::Interrupted => Self::Interrupted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/errors.md");
+
+    /// `NoRepository` as `no-repository`.
+    fn hyphened(name: &str) -> String {
+        let parts = name.split_inclusive(|_: char| true).map(|letter| {
+            let lower = letter.to_ascii_lowercase();
+            if lower == letter { lower } else { format!("-{lower}") }
+        });
+        parts.collect::<String>().trim_start_matches('-').to_owned()
+    }
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_document_in_its_order() {
+        let rows = DOCUMENT.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let code = cells.next()?.parse::<u8>().ok()?;
+            let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+            (!name.contains('.') && !name.contains('`')).then(|| (code, hyphened(name)))
+        });
+        let ours = Exit::ALL.map(|exit| (exit.code(), exit.name().to_owned()));
+        assert_eq!(rows.collect::<Vec<_>>(), ours);
     }
 }

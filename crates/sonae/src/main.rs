@@ -5,12 +5,15 @@
 mod args;
 mod commands;
 mod exit;
+mod help;
 mod output;
 mod progress;
+mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use sonae_agent::{Failure, Fault};
 use sonae_repo::Stop;
@@ -22,30 +25,34 @@ use exit::Exit;
 use output::{Form, Output};
 
 fn main() -> ExitCode {
+    let typed = std::env::args_os().collect::<Vec<_>>();
     let language = language();
     // Before the arguments are understood, only their text can tell in which form an error is wanted.
-    let form = if std::env::args().any(|argument| argument == "--json") { Form::Json } else { Form::Text };
+    let form = if typed.iter().any(|argument| argument == "--json") { Form::Json } else { Form::Text };
     let output = Output::new(form, language);
-    let exit = match Arguments::try_parse() {
-        Ok(arguments) => run(&arguments, &output),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp
-                    | ErrorKind::DisplayVersion
-                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            ) =>
-        {
-            output.print_plain(&error.render());
-            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-                Exit::WrongUse
-            } else {
-                Exit::Done
-            }
-        }
-        Err(error) => output.usage_error(&error.render().to_string()),
+    let mut command = help::command(language);
+    let parsed =
+        command.try_get_matches_from_mut(&typed).and_then(|found| Arguments::from_arg_matches(&found));
+    let exit = match parsed {
+        Ok(arguments) => run(&arguments, &Output::new(arguments.global.form(), language)),
+        Err(error) => explain(&error, &command, &typed, &output),
     };
-    ExitCode::from(exit.code())
+    ExitCode::from(output.settled(exit).code())
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn explain(error: &clap::Error, command: &clap::Command, typed: &[OsString], output: &Output) -> Exit {
+    if error.kind() == ErrorKind::DisplayHelp {
+        return output.help(&error.to_string());
+    }
+    if error.kind() == ErrorKind::DisplayVersion {
+        return output.version(env!("CARGO_PKG_VERSION"));
+    }
+    let exit = output.failure(&usage::failure(error, command, typed));
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        output.help_beside_error(&error.to_string());
+    }
+    exit
 }
 
 fn run(arguments: &Arguments, output: &Output) -> Exit {

@@ -1,8 +1,8 @@
 //! What is printed: text for people in their language, or one JSON document for programs.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place of this program that prints")]
 
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -29,6 +29,21 @@ pub(crate) struct Output {
     pub(crate) language: Language,
 }
 
+/// A failure as programs get it.
+#[derive(Serialize)]
+struct ErrorDocument {
+    error: ErrorReport,
+}
+
+#[derive(Serialize)]
+struct ErrorReport {
+    code: u8,
+    name: &'static str,
+    message: String,
+    causes: Vec<String>,
+    remedy: Option<String>,
+}
+
 /// A column of a table.
 pub(crate) enum Column {
     /// Words, from the left.
@@ -52,9 +67,25 @@ impl Output {
         self.text(&Message::new(key))
     }
 
-    /// Prints help or version as clap made it, in colour where that can be seen.
-    pub(crate) fn print_plain(&self, text: &clap::builder::StyledStr) {
-        if std::io::stdout().is_terminal() { print!("{}", text.ansi()) } else { print!("{text}") }
+    /// Prints the help that was asked for.
+    pub(crate) fn help(&self, text: &str) -> Exit {
+        self.line(text.trim_end());
+        self.document(&json!({ "help": text }));
+        Exit::Done
+    }
+
+    /// Prints the version.
+    pub(crate) fn version(&self, version: &str) -> Exit {
+        self.line(&format!("sonae {version}"));
+        self.document(&json!({ "program": "sonae", "version": version }));
+        Exit::Done
+    }
+
+    /// Prints help that was not asked for: people may need it, programs do not.
+    pub(crate) fn help_beside_error(&self, text: &str) {
+        if self.form == Form::Text {
+            complain(&format!("\n{}", text.trim_end()));
+        }
     }
 
     /// Prints a line for people; programs get none.
@@ -65,14 +96,14 @@ impl Output {
     /// Prints a line for people as it is.
     pub(crate) fn line(&self, line: &str) {
         if self.form == Form::Text {
-            println!("{line}");
+            print(line);
         }
     }
 
     /// Prints the document for programs; people get none.
     pub(crate) fn document(&self, report: &impl Serialize) {
         if self.form == Form::Json {
-            println!("{}", serde_json::to_string(report).expect("a report has only texts and numbers"));
+            print(&serde_json::to_string(report).expect("a report has only texts and numbers"));
         }
     }
 
@@ -89,6 +120,9 @@ impl Output {
                 Column::Words(_) => Cell::new(text),
                 Column::Numbers(_) => Cell::new(text).set_alignment(CellAlignment::Right),
             }));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
         }
         table.to_string().lines().for_each(|line| self.line(line.trim_end()));
     }
@@ -107,33 +141,61 @@ impl Output {
         let exit = Exit::from(failure.fault);
         let causes = failure.cause.as_deref().map(|cause| causes(cause)).unwrap_or_default();
         let remedy = failure.remedy.as_ref().map(|remedy| self.text(remedy));
-        self.error(exit, &self.text(&failure.message), &causes, remedy.as_deref());
+        let message = self.text(&failure.message);
+        if self.form == Form::Json {
+            let error = ErrorReport { code: exit.code(), name: exit.name(), message, causes, remedy };
+            self.document(&ErrorDocument { error });
+            return exit;
+        }
+        complain(&self.word(exit.headline()));
+        complain(&message);
+        for cause in causes {
+            complain(&self.cause(&cause));
+        }
+        if let Some(remedy) = remedy {
+            complain(&self.text(&Message::new(keys::ERROR_PART_REMEDY).with("remedy", remedy)));
+        }
         exit
     }
 
-    /// Prints what clap says of arguments that it does not understand.
-    pub(crate) fn usage_error(&self, text: &str) -> Exit {
-        match self.form {
-            Form::Text => eprintln!("{}\n{}", self.word(Exit::WrongUse.headline()), text.trim_end()),
-            Form::Json => self.error(Exit::WrongUse, text.trim_end(), &[], None),
-        }
-        Exit::WrongUse
+    /// Prints what to do about something that is in the report itself.
+    pub(crate) fn remedy(&self, remedy: &Message) {
+        self.say(&Message::new(keys::ERROR_PART_REMEDY).with("remedy", self.text(remedy)));
     }
 
-    fn error(&self, exit: Exit, message: &str, causes: &[String], remedy: Option<&str>) {
-        if self.form == Form::Json {
-            let error = json!({ "code": exit.code(), "name": exit.name(), "message": message, "causes": causes, "remedy": remedy });
-            return self.document(&json!({ "error": error }));
+    /// How the program ends: a result that could not be handed over is none.
+    pub(crate) fn settled(&self, exit: Exit) -> Exit {
+        if exit != Exit::Done || !LOST.load(Ordering::Relaxed) {
+            return exit;
         }
-        eprintln!("{}", self.word(exit.headline()));
-        eprintln!("{message}");
-        for cause in causes {
-            eprintln!("{}", self.text(&Message::new(keys::ERROR_PART_CAUSE).with("cause", cause)));
-        }
-        if let Some(remedy) = remedy {
-            eprintln!("{}", self.text(&Message::new(keys::ERROR_PART_REMEDY).with("remedy", remedy)));
-        }
+        complain(&self.word(Exit::OurFault.headline()));
+        complain(&self.word(keys::ERROR_OUTPUT_LOST));
+        let remedy = self.word(keys::REMEDY_OUTPUT_LOST);
+        complain(&self.text(&Message::new(keys::ERROR_PART_REMEDY).with("remedy", remedy)));
+        Exit::OurFault
     }
+
+    /// A cause as people are told it.
+    pub(crate) fn cause(&self, cause: &str) -> String {
+        self.text(&Message::new(keys::ERROR_PART_CAUSE).with("cause", cause))
+    }
+}
+
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line to standard output. A reader that went away, as `head` does, wanted no more; any other failure is kept.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{line}").and_then(|()| out.flush());
+    if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Writes a line to standard error; where that fails, nobody is left to be told.
+pub(crate) fn complain(line: &str) {
+    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 /// The error and its causes, each once.

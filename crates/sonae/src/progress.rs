@@ -1,5 +1,4 @@
 //! Progress of long work: a line that is rewritten on a terminal, JSON lines for programs, nothing where nobody looks.
-#![expect(clippy::print_stderr, reason = "progress belongs on standard error")]
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use sonae_repo::Progress;
 use sonae_text::{keys, number};
 use sonae_types::{ByteCount, Clock, Message, MessageKey};
 
-use crate::output::{Form, Output};
+use crate::output::{Form, Output, complain};
 
 const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
@@ -68,14 +67,20 @@ pub(crate) fn shown<T>(
 
 fn json_lines(progress: &Progress, clock: &dyn Clock, phase: Phase, ended: &Receiver<()>) {
     let begun = clock.monotonic();
-    while ended.recv_timeout(JSON_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+    let mut going_on = true;
+    // A last line after the work has ended, so that even the shortest run says how far it came.
+    while going_on {
+        going_on = ended.recv_timeout(JSON_INTERVAL) == Err(RecvTimeoutError::Timeout);
         let (done, total) = (progress.done(), progress.total());
+        if total == ByteCount::ZERO {
+            continue;
+        }
         let forecast = forecast(done, total, clock.monotonic() - begun);
         let line = json!({ "progress": {
             "phase": phase.name(), "done_bytes": done, "total_bytes": total, "stored_bytes": progress.stored(),
             "rate_bytes_per_second": forecast.rate, "remaining_seconds": forecast.remaining.map(|span| span.as_secs()),
         }});
-        eprintln!("{line}");
+        complain(&line.to_string());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 
 use super::commands::{self, Commands, Places};
 use super::corpus::{self, Corpus, Size};
@@ -11,6 +11,7 @@ use super::figures::{Contender, Failure, Figures, Presence, Sample, Setting, Ste
 use super::goals::{self, Huge, State};
 use super::machine::{self, Cache, Machine, quoted};
 use super::peers::{self, Column, Peer};
+use super::programs;
 use super::table;
 use crate::host;
 
@@ -81,8 +82,10 @@ struct Bench<'a> {
 
 /// Measures, prints, judges.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let target = target_folder()?;
-    let binaries = build(options, &target)?;
+    let target = programs::target_folder()?;
+    let packages: &[&str] =
+        if wants(options, Group::Ours) { &["sonae-rig", "sonae"] } else { &["sonae-rig"] };
+    let binaries = programs::build(&target, packages)?;
     let rig = binaries.join("sonae-rig");
     let corpora = target.join("corpus");
     let corpus = corpus::find_or_make(options.size, options.corpus.as_deref(), &corpora, &rig)?;
@@ -325,25 +328,4 @@ fn setting(options: &Options, corpus: &Corpus) -> Result<Setting> {
         cores: std::thread::available_parallelism().map_or(1, Into::into),
         loads: Vec::new(),
     })
-}
-
-/// Builds what is measured the way users get it, and gives the folder of the programs.
-fn build(options: &Options, target: &Path) -> Result<PathBuf> {
-    let mut arguments = vec!["build", "--release", "-p", "sonae-rig"];
-    if wants(options, Group::Ours) {
-        arguments.extend(["-p", "sonae"]);
-    }
-    host::say("building with --release");
-    let ran = host::cargo_shown(&arguments, |line| line.starts_with("error"))?;
-    ensure!(ran.good, "the build failed: {}", ran.lines.last().map_or("", String::as_str));
-    Ok(target.join("release"))
-}
-
-fn target_folder() -> Result<PathBuf> {
-    let text = host::cargo_output(&["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: serde_json::Value = serde_json::from_str(&text).context("cargo metadata is no JSON")?;
-    match metadata.get("target_directory").and_then(serde_json::Value::as_str) {
-        Some(folder) => Ok(folder.into()),
-        None => bail!("cargo metadata names no target directory"),
-    }
 }

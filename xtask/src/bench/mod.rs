@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the engine beside its peers. It runs programs that were built; no figure is made here
 //! that a clock did not give.
 
+mod chunking;
 mod commands;
 mod corpus;
 mod engine;
@@ -8,6 +9,7 @@ mod figures;
 mod goals;
 mod machine;
 mod peers;
+mod programs;
 mod stats;
 mod table;
 
@@ -24,11 +26,14 @@ pub(crate) struct Options {
 enum What {
     /// First full, restore, verify, the mostly empty disk: ours beside restic, rustic and borg 2.
     Engine(engine::Options),
+    /// How many chunks and bytes each way of cutting leaves, on the first day and the next.
+    Chunking(chunking::Options),
 }
 
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.what {
         What::Engine(options) => engine::run(options),
+        What::Chunking(options) => chunking::run(options),
     }
 }

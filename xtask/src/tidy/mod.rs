@@ -19,6 +19,7 @@ mod rooms;
 mod rust;
 mod sizes;
 mod tree;
+mod unsafe_code;
 mod words;
 
 /// A rule is broken at a place.
@@ -70,6 +71,7 @@ fn check(tree: &Tree, metadata: &Metadata) -> Report {
     modules::check(tree, &mut report);
     manifests::check(tree, metadata, &mut report);
     links::check(tree, &mut report);
+    unsafe_code::check(tree, &mut report);
     report.findings.sort();
     report
 }

@@ -28,7 +28,7 @@ impl ZeroIds {
         assert!(len <= ZERO_CHUNK_BYTES_MAX, "a zero chunk of {len} bytes is longer than the format allows");
         let whole_pages = self.by_pages.get_or_init(ids_of_whole_pages);
         let page = PAGE_BYTES as u64;
-        if len % page == 0 {
+        if len.is_multiple_of(page) {
             return whole_pages[usize::try_from(len / page).expect("at most 1024 pages")];
         }
         // Only the odd tail of a disk comes here, once a disk.

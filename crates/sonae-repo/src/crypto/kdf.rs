@@ -13,7 +13,9 @@ pub const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Most parallel lanes a key file may ask of us, for the same reason.
 pub const LANES_MAX: u32 = 64;
 
-/// A password as typed or read from a file, without its line end; wiped from memory when dropped.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A password as typed or read from a file, without white space around it; wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Password(pub(super) Zeroizing<Vec<u8>>);
 
@@ -68,11 +70,14 @@ impl KdfCost {
 }
 
 impl Password {
-    /// The password in these bytes; one trailing line end (`\n` or `\r\n`) is not part of it, as in restic.
+    /// The password in these bytes: neither a byte-order mark nor white space around it belongs to it, exactly as in
+    /// restic, so that one file opens a repository with either program.
     #[must_use]
     pub fn from_file_bytes(bytes: &[u8]) -> Self {
-        let line = bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        Self(Zeroizing::new(line.to_vec()))
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let text =
+            std::str::from_utf8(bytes).map_or_else(|_| bytes.trim_ascii(), |text| text.trim().as_bytes());
+        Self(Zeroizing::new(text.to_vec()))
     }
 
     /// Whether there is nothing in it.

@@ -161,7 +161,10 @@ pub fn fresh_iv(entropy: &dyn Entropy) -> [u8; IV_BYTES] {
     panic!("the random source answers only zeros");
 }
 
-fn split(sealed: &[u8]) -> Result<([u8; IV_BYTES], &[u8], &[u8]), Forged> {
+/// IV, ciphertext and code.
+type Parts<'a> = ([u8; IV_BYTES], &'a [u8], &'a [u8]);
+
+fn split(sealed: &[u8]) -> Result<Parts<'_>, Forged> {
     let (iv, rest) = sealed.split_first_chunk::<IV_BYTES>().ok_or(Forged)?;
     let (text, mac) = rest.split_last_chunk::<MAC_BYTES>().ok_or(Forged)?;
     Ok((*iv, text, mac))

@@ -97,12 +97,14 @@ fn hostile_kdf_parameters_are_refused_before_any_memory_is_taken() {
 }
 
 #[test]
-fn one_line_end_does_not_belong_to_the_password() {
+fn white_space_around_it_does_not_belong_to_the_password_as_in_restic() {
     let plain = |bytes: &[u8]| Password::from_file_bytes(bytes).0.to_vec();
     assert_eq!(plain(b"secret\n"), b"secret");
     assert_eq!(plain(b"secret\r\n"), b"secret");
-    assert_eq!(plain(b"secret\n\n"), b"secret\n");
-    assert_eq!(plain(b" secret "), b" secret ");
+    assert_eq!(plain(b" a secret \t\r\n\n"), b"a secret");
+    assert_eq!(plain("\u{feff}\u{3000}秘密\u{3000}\n".as_bytes()), "秘密".as_bytes());
+    assert_eq!(plain(b" \xff\n"), b"\xff");
+    assert!(Password::from_file_bytes(b" \r\n").is_empty());
 }
 
 proptest! {

@@ -47,7 +47,7 @@ impl Table {
             self.grow();
         }
         let number = u32::try_from(self.len).ok().filter(|n| *n != FREE).expect("fewer than 2^32 blobs");
-        if self.len % SEGMENT == 0 {
+        if self.len.is_multiple_of(SEGMENT) {
             self.segments.push(Vec::with_capacity(SEGMENT));
         }
         let kind = match blob.kind {
@@ -143,6 +143,6 @@ impl Entry {
 /// Maps an id onto the slots without a division that would show a pattern: the high product of hash and count.
 fn home(id: &[u8; 32], count: usize) -> usize {
     let hash = u64::from_le_bytes(id[..8].try_into().expect("an id has 32 bytes"));
-    let high = u128::from(hash) * count as u128 >> 64;
+    let high = (u128::from(hash) * count as u128) >> 64;
     usize::try_from(high).expect("below count")
 }

@@ -7,13 +7,12 @@ use crossbeam_channel::Sender;
 use sonae_types::ByteCount;
 
 use super::IngestError;
-use crate::blob::BlobOpener;
+use crate::blob::BlobBatch;
 use crate::environment::Progress;
 use crate::index::{INDEX_BLOBS_MAX, IndexedPack, encode_index};
 use crate::pack::{PackBuilder, SealedPack};
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName};
-use crate::unpacked::encode_unpacked;
 
 /// An index file is written at least this often, so that a long first run that dies need not store everything again.
 const INTERVAL: Duration = Duration::from_mins(10);
@@ -37,10 +36,10 @@ impl IndexDraft {
         repository: &Repository,
         progress: &Progress,
         pack: &mut PackBuilder,
-        opener: &mut BlobOpener,
+        batch: &mut BlobBatch,
     ) -> Result<(), IngestError> {
         let sealed = pack
-            .seal(&repository.key, &*repository.environment.entropy, opener)
+            .seal(&repository.key, &*repository.environment.entropy, batch)
             .map_err(IngestError::Memory)?;
         let buffer = self.put(repository, progress, sealed)?;
         pack.reuse(buffer);
@@ -67,8 +66,7 @@ impl IndexDraft {
         if draft.packs.is_empty() {
             return Ok(());
         }
-        let (id, bytes) =
-            encode_unpacked(&repository.key, &*repository.environment.entropy, &encode_index(&draft.packs));
+        let (id, bytes) = repository.encode_unpacked(&encode_index(&draft.packs));
         repository.store.put(FileName::Hashed(FileKind::Index, id), &bytes).map_err(IngestError::Store)
     }
 

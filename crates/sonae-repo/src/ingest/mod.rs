@@ -19,13 +19,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest as _, Sha256};
 use sonae_types::{ByteCount, Digest, DiskError, DiskRead};
 
-use crate::blob::{BlobError, BlobKind, BlobOpener};
+use crate::blob::{BlobBatch, BlobError, BlobKind};
 use crate::chunk::{ChunkTarget, ZeroIds};
 use crate::compress::Squeezer;
 use crate::environment::{Progress, Stop, Stopped};
+use crate::hash::sha256;
 use crate::index::Index;
 use crate::pack::PackBuilder;
 use crate::reader::processors;
@@ -161,7 +161,7 @@ impl<'a> Ingest<'a> {
             totals: TotalCounters::default(),
             open_packs: Mutex::default(),
             tree_pack: PackBuilder::default(),
-            squeezer: Squeezer::new(),
+            squeezer: Squeezer::under(repository.config().compression()),
         }
     }
 
@@ -191,7 +191,7 @@ impl<'a> Ingest<'a> {
 
     /// Takes in one blob: a folder listing or (a part of) a small file.
     pub fn blob(&mut self, kind: BlobKind, bytes: &[u8]) -> Result<Digest, IngestError> {
-        let id = Digest::new(Sha256::digest(bytes).into());
+        let id = sha256(bytes);
         if self.index.has(kind, id) || !self.claimed.claim(kind, id) {
             return Ok(id);
         }
@@ -212,7 +212,7 @@ impl<'a> Ingest<'a> {
         );
         self.totals.count(kind, bytes.len(), stored);
         if pack.is_full() {
-            self.draft.store_pack(self.repository, self.progress, pack, &mut BlobOpener::default())?;
+            self.draft.store_pack(self.repository, self.progress, pack, &mut BlobBatch::default())?;
         }
         if let Some(pack) = data_pack {
             self.open_packs.get_mut().unwrap_or_else(PoisonError::into_inner).push(pack);
@@ -222,7 +222,7 @@ impl<'a> Ingest<'a> {
 
     /// Stores what is still open, first packs, then the index. Only now may a point reference what was taken in.
     pub fn finish(mut self) -> Result<IngestTotals, IngestError> {
-        let mut opener = BlobOpener::default();
+        let mut batch = BlobBatch::default();
         let mut open =
             std::mem::take(self.open_packs.get_mut().unwrap_or_else(PoisonError::into_inner)).into_iter();
         // What the workers left is merged, so that a small run leaves one small pack and not one a processor.
@@ -230,12 +230,12 @@ impl<'a> Ingest<'a> {
         for mut pack in open {
             last.append(&mut pack);
             if last.is_full() {
-                self.draft.store_pack(self.repository, self.progress, &mut last, &mut opener)?;
+                self.draft.store_pack(self.repository, self.progress, &mut last, &mut batch)?;
             }
         }
         for pack in [&mut last, &mut self.tree_pack] {
             if !pack.is_empty() {
-                self.draft.store_pack(self.repository, self.progress, pack, &mut opener)?;
+                self.draft.store_pack(self.repository, self.progress, pack, &mut batch)?;
             }
         }
         self.draft.flush(self.repository)?;
@@ -273,7 +273,7 @@ impl Line<'_, '_> {
                         let buffers = reader::Buffers { free, jobs: &send_job, bytes: self.buffer_bytes };
                         match reader::read_disk(self, disk, input, &buffers) {
                             Ok(draft) => {
-                                drafts.lock().unwrap_or_else(PoisonError::into_inner)[disk] = Some(draft)
+                                drafts.lock().unwrap_or_else(PoisonError::into_inner)[disk] = Some(draft);
                             }
                             Err(error) => self.failure.set(error),
                         }

@@ -1,1 +1,170 @@
-//! Placeholder.
+//! Disks go in and come back, whatever they hold; nothing of a failed run is a point.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use sonae_types::{ByteCount, Digest};
+
+use super::*;
+use crate::crypto::Password;
+use crate::index::INDEX_BLOBS_MAX;
+use crate::store::{FileKind, FileName, Listed, MemoryStore};
+use crate::testing::{Holes, MemoryDisk, environment, image, memory_repository, restore_disk, save_disk};
+
+fn target() -> ChunkTarget {
+    ChunkTarget::new(64 << 10).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_disk_comes_back_as_it_went_in_and_a_second_time_costs_nothing(recipe in "[ztn]{0,60}", tail in 0..9000usize, told: bool) {
+        let repository = memory_repository(&MemoryStore::new());
+        let bytes = image(&recipe, tail);
+        let holes = if told { Holes::Told } else { Holes::Untold };
+        let first = save_disk(&repository, bytes.clone(), holes).unwrap();
+        let packs = repository.store().list(FileKind::Data).unwrap();
+        let again = save_disk(&repository, bytes.clone(), Holes::Untold).unwrap();
+        prop_assert_eq!(repository.store().list(FileKind::Data).unwrap(), packs);
+        prop_assert_eq!(first.snapshot.tree, again.snapshot.tree);
+        let disk = MemoryDisk::fresh(bytes.len());
+        let outcome = restore_disk(&repository, &first, &disk).unwrap();
+        prop_assert_eq!(outcome.written.get() + outcome.zeros.get(), bytes.len() as u64);
+        prop_assert_eq!(disk.times_finished(), 1);
+        prop_assert!(disk.content() == bytes);
+    }
+
+    #[test]
+    fn restoring_over_anything_gives_the_disk_and_a_second_time_writes_nothing(recipe in "[ztn]{1,40}", older in "[ztn]{40}", tail in 0..9000usize) {
+        let repository = memory_repository(&MemoryStore::new());
+        let bytes = image(&recipe, tail);
+        let point = save_disk(&repository, bytes.clone(), Holes::Told).unwrap();
+        let mut dirty = image(&older, 9000);
+        dirty.resize(bytes.len(), 1);
+        let disk = MemoryDisk::source(dirty, Holes::Told);
+        restore_disk(&repository, &point, &disk).unwrap();
+        prop_assert!(disk.content() == bytes);
+        let again = restore_disk(&repository, &point, &disk).unwrap();
+        prop_assert_eq!(again.written, ByteCount::ZERO);
+        prop_assert_eq!(again.in_place.get() + again.zeros.get(), bytes.len() as u64);
+    }
+}
+
+#[test]
+fn one_unreadable_disk_of_many_fails_the_run_and_hangs_nobody() {
+    let repository = memory_repository(&MemoryStore::new());
+    let index = repository.load_index().unwrap();
+    let (stop, progress) = (Stop::default(), Progress::default());
+    let mut ingest = Ingest::new(&repository, &index, &stop, &progress);
+    let good = MemoryDisk::source(image("tntntn", 0), Holes::Untold);
+    let bad = MemoryDisk::failing_at(image("tntntntntntn", 0), 300_000);
+    let disks = (0..40)
+        .map(|n| DiskInput { disk: if n % 2 == 1 { &bad } else { &good }, target: target() })
+        .collect::<Vec<_>>();
+    let error = ingest.disks(&disks).unwrap_err();
+    let IngestError::Source { disk, cause } = error else { panic!("{error}") };
+    assert_eq!(disk % 2, 1);
+    assert_eq!(cause.to_string(), "cannot read memory at offset 300000");
+    assert!(repository.points().unwrap().good.is_empty());
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_stops() {
+    let repository = memory_repository(&MemoryStore::new());
+    let index = repository.load_index().unwrap();
+    let (stop, progress) = (Stop::default(), Progress::default());
+    stop.request();
+    let mut ingest = Ingest::new(&repository, &index, &stop, &progress);
+    let disk = MemoryDisk::source(image("tntn", 0), Holes::Untold);
+    let error = ingest.disks(&[DiskInput { disk: &disk, target: target() }]).unwrap_err();
+    assert!(matches!(error, IngestError::Stopped(_)), "{error}");
+}
+
+#[test]
+fn the_same_disk_several_times_in_one_run_is_stored_once() {
+    let store = MemoryStore::new();
+    let repository = memory_repository(&store);
+    let index = repository.load_index().unwrap();
+    let (stop, progress) = (Stop::default(), Progress::default());
+    let mut ingest = Ingest::new(&repository, &index, &stop, &progress);
+    let disk = MemoryDisk::source(image("tnzzznt", 100), Holes::Told);
+    let inputs = [DiskInput { disk: &disk, target: target() }; 6];
+    let answers = ingest.disks(&inputs).unwrap();
+    assert!(answers.windows(2).all(|pair| pair[0].chunks == pair[1].chunks));
+    let new = answers.iter().map(|answer| answer.new_chunks).sum::<ByteCount>();
+    let totals = ingest.finish().unwrap();
+    assert_eq!(totals.plain, new);
+    assert_eq!(repository.load_index().unwrap().len() as u64, totals.data_blobs);
+    let distinct =
+        answers[0].chunks.iter().map(|chunk| chunk.id).collect::<std::collections::HashSet<Digest>>();
+    assert_eq!(distinct.len() as u64, totals.data_blobs);
+}
+
+/// A store whose n-th write fails.
+#[derive(Debug)]
+struct FailingPut {
+    inner: MemoryStore,
+    left: AtomicUsize,
+}
+
+impl crate::store::ObjectStore for FailingPut {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+    fn put(&self, name: FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(1)))
+            .unwrap();
+        if left == 1 {
+            let cause = std::io::Error::from_raw_os_error(28);
+            return Err(StoreError::Full { name, location: "memory".to_owned(), cause });
+        }
+        self.inner.put(name, bytes)
+    }
+    fn get(&self, name: FileName) -> Result<Vec<u8>, StoreError> {
+        self.inner.get(name)
+    }
+    fn get_range(&self, name: FileName, at: u64, into: &mut [u8]) -> Result<(), StoreError> {
+        self.inner.get_range(name, at, into)
+    }
+    fn size(&self, name: FileName) -> Result<ByteCount, StoreError> {
+        self.inner.size(name)
+    }
+    fn list(&self, kind: FileKind) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(kind)
+    }
+    fn remove(&self, name: FileName) -> Result<(), StoreError> {
+        self.inner.remove(name)
+    }
+}
+
+#[test]
+fn whichever_write_fails_no_point_appears_and_the_next_run_succeeds() {
+    let bytes = image(&"n".repeat(40), 5);
+    let mut failed = 0;
+    for nth in 1.. {
+        let memory = MemoryStore::new();
+        drop(memory_repository(&memory));
+        let store = FailingPut { inner: memory.clone(), left: AtomicUsize::new(nth) };
+        let password = Password::from_file_bytes(b"secret");
+        let repository = Repository::open(std::sync::Arc::new(store), environment(), &password).unwrap();
+        if save_disk(&repository, bytes.clone(), Holes::Untold).is_ok() {
+            break;
+        }
+        failed += 1;
+        assert!(repository.points().unwrap().good.is_empty());
+        let point = save_disk(&repository, bytes.clone(), Holes::Untold).unwrap();
+        let disk = MemoryDisk::fresh(bytes.len());
+        restore_disk(&repository, &point, &disk).unwrap();
+        assert!(disk.content() == bytes);
+    }
+    // A pack of data, one of trees, an index and the point itself.
+    assert!(4 <= failed, "only {failed} writes were made to fail");
+}
+
+#[test]
+fn an_index_file_stays_within_the_number_of_blobs_that_readers_expect() {
+    const { assert!(crate::pack::PACK_BLOBS_MAX <= INDEX_BLOBS_MAX) };
+}

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest as _, Sha256};
 use sonae_types::{ByteCount, Digest};
 
 use super::reader::{DiskDraft, Job, Slot};
 use super::{Chunk, DiskChunks, IngestError, Line};
-use crate::blob::{BlobKind, BlobOpener};
+use crate::blob::{BlobBatch, BlobKind};
 use crate::compress::Squeezer;
+use crate::hash::sha256_each;
 use crate::pack::{PackBuilder, SealedPack};
 
 /// What the workers found out about one disk.
@@ -25,7 +25,7 @@ struct Worker<'a, 'b, 'c> {
     line: &'a Line<'b, 'c>,
     pack: PackBuilder,
     squeezer: Squeezer,
-    opener: BlobOpener,
+    batch: BlobBatch,
     packs: &'a Sender<SealedPack>,
     used: &'a Receiver<Vec<u8>>,
 }
@@ -40,23 +40,26 @@ pub(super) fn work(
 ) {
     let pack =
         line.ingest.open_packs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-    let mut worker =
-        Worker { line, pack, squeezer: Squeezer::new(), opener: BlobOpener::default(), packs, used };
+    let squeezer = Squeezer::under(line.ingest.repository.config().compression());
+    let mut worker = Worker { line, pack, squeezer, batch: BlobBatch::default(), packs, used };
     let zeros = vec![0; usize::try_from(crate::chunk::ZERO_CHUNK_BYTES_MAX).expect("4 MiB")];
+    let mut ids = Vec::new();
     for job in jobs {
         let buffer = match job {
             Job::Chunks { disk, buffer, places } => {
-                let mut ids = Vec::with_capacity(places.len());
-                for place in &places {
+                let chunks = places
+                    .iter()
+                    .map(|place| &buffer[place.start..place.start + place.len])
+                    .collect::<Vec<_>>();
+                sha256_each(&chunks, &mut ids);
+                for (chunk, id) in chunks.iter().zip(&ids) {
                     if line.failure.check().is_err() {
                         break;
                     }
-                    let bytes = &buffer[place.start..place.start + place.len];
-                    let id = Digest::new(Sha256::digest(bytes).into());
-                    ids.push((place.slot, id));
-                    worker.take(disk, id, bytes);
+                    worker.take(disk, *id, chunk);
                 }
-                line.states[disk].ids.lock().unwrap_or_else(PoisonError::into_inner).append(&mut ids);
+                let named = places.iter().map(|place| place.slot).zip(ids.drain(..));
+                line.states[disk].ids.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
                 Some(buffer)
             }
             Job::Zeros { disk, len } => {
@@ -100,7 +103,7 @@ impl Worker<'_, '_, '_> {
 
     fn hand_over(&mut self) {
         let repository = self.line.ingest.repository;
-        match self.pack.seal(&repository.key, &*repository.environment.entropy, &mut self.opener) {
+        match self.pack.seal(&repository.key, &*repository.environment.entropy, &mut self.batch) {
             Ok(sealed) => self.packs.send(sealed).expect("uploaders live as long as workers"),
             Err(error) => self.line.failure.set(IngestError::Memory(error)),
         }

@@ -3,14 +3,14 @@
 
 use std::num::NonZeroU32;
 
-use sha2::{Digest as _, Sha256};
 use sonae_types::{Digest, Entropy};
 
 use super::header::write_header;
 use super::{PACK_BLOBS_MAX, PACK_BYTES};
-use crate::blob::{BlobEntry, BlobError, BlobKind, BlobOpener};
+use crate::blob::{BlobBatch, BlobEntry, BlobError, BlobKind};
 use crate::compress::{Squeezed, Squeezer};
 use crate::crypto::{CipherKey, IV_BYTES, MAC_BYTES, OVERHEAD_BYTES, fresh_iv};
+use crate::hash::sha256;
 
 /// A pack being filled. Its buffer is reused for one pack after another.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl PackBuilder {
         &mut self,
         key: &CipherKey,
         entropy: &dyn Entropy,
-        opener: &mut BlobOpener,
+        batch: &mut BlobBatch,
     ) -> Result<SealedPack, BlobError> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.truncate(std::mem::take(&mut self.len));
@@ -111,8 +111,8 @@ impl PackBuilder {
         key.seal_onto(fresh_iv(entropy), &header, &mut bytes);
         let header_len = u32::try_from(bytes.len() - before).expect("the number of blobs is bounded");
         bytes.extend_from_slice(&header_len.to_le_bytes());
-        let pack = SealedPack { id: Digest::new(Sha256::digest(&bytes).into()), bytes, blobs };
-        pack.read_back(key, opener)?;
+        let pack = SealedPack { id: sha256(&bytes), bytes, blobs };
+        pack.read_back(key, batch)?;
         Ok(pack)
     }
 
@@ -139,12 +139,18 @@ impl PackBuilder {
 
 impl SealedPack {
     /// Opens every blob from the pack's bytes. Errors: the first [`BlobError`].
-    pub fn read_back(&self, key: &CipherKey, opener: &mut BlobOpener) -> Result<(), BlobError> {
+    pub fn read_back(&self, key: &CipherKey, batch: &mut BlobBatch) -> Result<(), BlobError> {
+        batch.clear();
+        let mut verdict = Ok(());
         for blob in &self.blobs {
             let start = usize::try_from(blob.offset).expect("a u32 fits");
             let end = start + usize::try_from(blob.length).expect("a u32 fits");
-            opener.open(key, blob, &self.bytes[start..end])?;
+            batch.add(key, blob, &self.bytes[start..end])?;
+            if batch.is_full() {
+                batch.compare(|answer| verdict = verdict.clone().and(answer.map(|_plain| ())));
+            }
         }
-        Ok(())
+        batch.compare(|answer| verdict = verdict.clone().and(answer.map(|_plain| ())));
+        verdict
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::blob::{BlobError, BlobKind, BlobOpener};
+use crate::blob::{BlobBatch, BlobError, BlobKind, BlobOpener};
 use crate::compress::Squeezer;
 use crate::crypto::{CipherKey, KeyMaterial};
 use crate::testing::CountingEntropy;
@@ -24,7 +24,7 @@ fn builder(texts: &[Vec<u8>]) -> PackBuilder {
 }
 
 fn seal(pack: &mut PackBuilder) -> SealedPack {
-    pack.seal(&key(), &CountingEntropy::default(), &mut BlobOpener::default()).unwrap()
+    pack.seal(&key(), &CountingEntropy::default(), &mut BlobBatch::default()).unwrap()
 }
 
 fn listed(pack: &SealedPack) -> Vec<crate::blob::BlobEntry> {
@@ -70,7 +70,7 @@ fn a_bit_lost_between_sealing_and_hashing_is_caught_before_the_pack_gets_a_name_
         let mut pack = builder(&texts);
         pack.bytes_mut()[at] ^= 4;
         caught +=
-            u32::from(pack.seal(&key(), &CountingEntropy::default(), &mut BlobOpener::default()).is_err());
+            u32::from(pack.seal(&key(), &CountingEntropy::default(), &mut BlobBatch::default()).is_err());
     }
     assert_eq!(caught as usize, builder(&texts).len().div_ceil(501));
 }
@@ -83,7 +83,7 @@ fn a_bit_lost_in_the_plaintext_after_it_was_named_is_caught_when_the_pack_is_sea
     bad[5000] ^= 1;
     let mut pack = PackBuilder::default();
     pack.add(&key(), &CountingEntropy::default(), &mut Squeezer::new(), BlobKind::Data, id, &bad);
-    let answer = pack.seal(&key(), &CountingEntropy::default(), &mut BlobOpener::default());
+    let answer = pack.seal(&key(), &CountingEntropy::default(), &mut BlobBatch::default());
     assert!(matches!(answer, Err(BlobError::OtherContent { .. })), "{answer:?}");
 }
 

@@ -20,6 +20,11 @@ const PAGE_LEN: usize = 4096;
 const CLUSTERED: u64 = 4;
 const LARGEST_RUN_PAGES: u64 = 128;
 const LARGEST_GROWTH_PAGES: u64 = 1024;
+/// A day's work on records: so many districts, each kept within so many pages of the register.
+const DISTRICTS: u64 = 60;
+const DISTRICT_PAGES: u64 = 64;
+/// What a file of changes starts with.
+const MARK: &[u8; 8] = b"sonaeday";
 
 /// What becomes of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,8 @@ pub(crate) fn write(
     let changes = plan(&data, &body, size_bytes / PAGE_BYTES, random);
     let mut redo = BufWriter::with_capacity(1 << 20, File::create(files.redo)?);
     let mut undo = BufWriter::with_capacity(1 << 20, File::create(files.undo)?);
+    redo.write_all(MARK)?;
+    undo.write_all(MARK)?;
     let mut old = [0; PAGE_LEN];
     for (&page, &change) in &changes {
         let at = page * PAGE_BYTES;
@@ -82,7 +89,7 @@ pub(crate) fn apply(delta: &Path, image: &Path) -> io::Result<()> {
     image.sync_all()
 }
 
-/// A file's changes in memory.
+/// A file's changes in memory. Errors: `InvalidData` where the file is of another kind.
 pub(crate) fn pages(delta: &Path) -> io::Result<Pages> {
     let mut pages = Pages::new();
     for_each_page(delta, |at, page| {
@@ -99,6 +106,10 @@ fn for_each_page(
     let mut delta = BufReader::with_capacity(1 << 20, File::open(delta)?);
     let mut head = [0; 8];
     let mut page = [0; PAGE_LEN];
+    delta.read_exact(&mut head)?;
+    if head != *MARK {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no changes of a corpus of ours"));
+    }
     loop {
         match delta.read_exact(&mut head) {
             Ok(()) => delta.read_exact(&mut page)?,
@@ -135,12 +146,22 @@ fn plan(data: &[Range<u64>], body: &Range<u64>, pages: u64, random: &mut Random)
             changes.insert(used[usize::try_from(at).expect("an index fits memory")], change);
         }
     }
-    while 0 < count && len(&changes) < pages * (CLUSTERED + 1) / 6 {
-        let at = random.below(count);
-        changes.entry(used[usize::try_from(at).expect("an index fits memory")]).or_insert(Change::Record);
-    }
+    records(&mut changes, &used, pages * (CLUSTERED + 1) / 6, random);
     grow(&mut changes, &used, &inside, pages, random);
     changes
+}
+
+/// Changed records: single pages, near each other in a few places.
+fn records(changes: &mut BTreeMap<u64, Change>, used: &[u64], until: u64, random: &mut Random) {
+    let count = u64::try_from(used.len()).expect("a number of pages fits 64 bits");
+    let missing = until.saturating_sub(len(changes));
+    for district in 0..DISTRICTS {
+        let start = if count == 0 { return } else { random.below(count) };
+        for _ in 0..missing * (district + 1) / DISTRICTS - missing * district / DISTRICTS {
+            let at = (start + random.below(DISTRICT_PAGES)).min(count - 1);
+            changes.entry(used[usize::try_from(at).expect("an index fits memory")]).or_insert(Change::Record);
+        }
+    }
 }
 
 /// New files: runs of pages that held nothing so far.

@@ -12,7 +12,7 @@ mod image;
 mod make;
 mod manifest;
 mod profile;
-mod random;
+pub(crate) mod random;
 mod register;
 mod sparse;
 mod tree;

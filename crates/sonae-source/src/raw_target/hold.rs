@@ -2,7 +2,7 @@
 
 use rustix::fs::{FlockOperation, FsWord};
 use rustix::io::Errno;
-use sonae_types::{ByteOffset, DiskError};
+use sonae_types::{ByteOffset, DiskError, Unfit};
 
 use crate::disk_file::DiskFile;
 
@@ -24,9 +24,9 @@ pub(super) fn take(disk: &DiskFile) -> Result<(), DiskError> {
     match rustix::fs::flock(&disk.file, exclusive) {
         Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS) => {}
         Err(Errno::WOULDBLOCK) => {
-            return Err(disk.unusable(
-                "another restore or another program has it locked; wait until that ends, or choose another path",
-            ));
+            return Err(disk.unusable(Unfit::InUse {
+                by: "another restore or another program has it locked; wait until that ends, or choose another path",
+            }));
         }
         Err(cause) => return Err(failed(cause)),
     }
@@ -37,7 +37,8 @@ pub(super) fn take(disk: &DiskFile) -> Result<(), DiskError> {
     match rustix::fs::fcntl_lock(&disk.file, exclusive) {
         Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => Ok(()),
         Err(Errno::AGAIN | Errno::ACCESS) => {
-            Err(disk.unusable("a running guest or another program has it open; shut it down first"))
+            let by = "a running guest or another program has it open; shut it down first";
+            Err(disk.unusable(Unfit::InUse { by }))
         }
         Err(cause) => Err(failed(cause)),
     }

@@ -36,7 +36,8 @@ pub(super) fn run(context: &Context<'_>, args: &BackupArgs) -> Result<Exit, Fail
             [disk.size_bytes, disk.read_bytes, disk.changed_bytes, disk.new_chunk_bytes, disk.stored_bytes];
         let mut row = vec![disk.name.to_string()];
         row.extend(sizes.map(number::bytes));
-        row.push(format!("{} ({})", output.word(mode), output.word(reason)));
+        let mode = Message::new(keys::BACKUP_MODE_WHY).with("mode", output.word(mode));
+        row.push(output.text(&mode.with("reason", output.word(reason))));
         row
     });
     let columns = [
@@ -77,10 +78,42 @@ fn disk(text: &str) -> Result<DiskRequest, Failure> {
 
 pub(super) fn disk_name(text: &str) -> Result<DiskName, Failure> {
     DiskName::parse(text).map_err(|error| {
-        Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_DISK_NAME).with("name", text).with("why", error),
-        )
-        .remedy(Message::new(keys::REMEDY_DISK_NAME))
+        Failure::new(Fault::WrongUse, Message::new(keys::ERROR_DISK_NAME).with("name", text))
+            .remedy(Message::new(keys::REMEDY_DISK_NAME))
+            .because(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sonae_types::MessageKey;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<(&str, &str, Format), MessageKey>) {
+        let found = disk(text).map_err(|failure| failure.message.key);
+        let found = found.map(|disk| (disk.name.to_string(), disk.path, disk.format));
+        let expected = expected.map(|(name, path, format)| (name.to_owned(), PathBuf::from(path), format));
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn a_disk_is_a_name_and_a_path_which_may_hold_anything() {
+        check("vda=/srv/web01.raw", Ok(("vda", "/srv/web01.raw", Format::Raw)));
+        check("scsi0-1=a=b", Ok(("scsi0-1", "a=b", Format::Raw)));
+        check("vda=/srv/住民 記録.raw", Ok(("vda", "/srv/住民 記録.raw", Format::Raw)));
+        check("vda=raw:/srv/web01.qcow2", Ok(("vda", "/srv/web01.qcow2", Format::AsIs)));
+        check("vda=./raw:odd", Ok(("vda", "./raw:odd", Format::Raw)));
+    }
+
+    #[test]
+    fn what_is_no_disk_says_whether_the_form_or_the_name_is_wrong() {
+        for text in ["", "vda", "vda=", "vda=raw:", "/srv/web01.raw"] {
+            check(text, Err(keys::ERROR_DISK_ARGUMENT));
+        }
+        for text in ["=/srv/web01.raw", "v/da=x", "ディスク=x", "..=x", "v da=x"] {
+            check(text, Err(keys::ERROR_DISK_NAME));
+        }
+    }
 }

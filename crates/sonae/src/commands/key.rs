@@ -1,7 +1,7 @@
 //! `sonae key`
 
 use sonae_agent::Failure;
-use sonae_agent::keys::{KeyReport, add, list, remove};
+use sonae_agent::keys::{KeyReport, KeyState, add, list, remove};
 use sonae_text::keys;
 use sonae_types::Message;
 
@@ -9,7 +9,7 @@ use super::points::time;
 use super::{Context, read_password};
 use crate::args::KeyCommand;
 use crate::exit::Exit;
-use crate::output::Column;
+use crate::output::{Column, Output};
 
 pub(super) fn run(context: &Context<'_>, command: &KeyCommand) -> Result<Exit, Failure> {
     let output = context.output;
@@ -32,24 +32,28 @@ pub(super) fn run(context: &Context<'_>, command: &KeyCommand) -> Result<Exit, F
                 Column::Words(keys::HEADING_KEY_USER),
                 Column::Words(keys::HEADING_KEY_HOST),
                 Column::Words(keys::HEADING_KEY_CREATED),
-                Column::Words(keys::KEY_LIST_CURRENT),
+                Column::Words(keys::HEADING_KEY_STATE),
             ];
-            output.table(&columns, report.keys.iter().map(row).collect());
+            output.table(&columns, report.keys.iter().map(|key| row(output, key)).collect());
             output.document(&report);
         }
     }
     Ok(Exit::Done)
 }
 
-fn row(key: &KeyReport) -> Vec<String> {
+fn row(output: &Output, key: &KeyReport) -> Vec<String> {
     let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let created = key.created.as_deref().map(time);
-    let current = if key.current { "*" } else { "" };
+    let state = match key.state {
+        KeyState::Current => output.word(keys::KEY_LIST_CURRENT),
+        KeyState::Other => String::new(),
+        KeyState::Damaged => output.word(keys::KEY_LIST_DAMAGED),
+    };
     vec![
         key.key.short(),
         or_dash(key.user.as_deref()),
         or_dash(key.host.as_deref()),
         or_dash(created.as_deref()),
-        current.to_owned(),
+        state,
     ]
 }

@@ -10,7 +10,6 @@ mod verify;
 use std::path::Path;
 
 use sonae_agent::repository::{Address, open};
-use sonae_agent::select::Selector;
 use sonae_agent::{Failure, Fault, system_environment};
 use sonae_repo::crypto::Password;
 use sonae_repo::{Repository, Stop};
@@ -45,15 +44,15 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
 
 impl Context<'_> {
     fn address(&self) -> Result<Address, Failure> {
-        match &self.global.repo {
+        match self.global.repo.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => Address::parse(text),
             None => Err(wrong_use(keys::ERROR_REPOSITORY_NOT_NAMED, keys::REMEDY_REPOSITORY_NOT_NAMED)),
         }
     }
 
     fn password(&self) -> Result<Password, Failure> {
-        match &self.global.password_file {
-            Some(path) => read_password(path),
+        match self.global.password_file.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) => read_password(Path::new(path)),
             None => Err(wrong_use(keys::ERROR_PASSWORD_NOT_NAMED, keys::REMEDY_PASSWORD_NOT_NAMED)),
         }
     }
@@ -63,7 +62,7 @@ impl Context<'_> {
     }
 
     fn show(&self) -> Show {
-        if self.global.quiet { Show::Nothing } else { Show::Progress }
+        self.global.show()
     }
 }
 
@@ -94,24 +93,12 @@ fn read_password(path: &Path) -> Result<Password, Failure> {
 
 fn vm_name(text: &str) -> Result<VmName, Failure> {
     VmName::parse(text).map_err(|error| {
-        Failure::new(Fault::WrongUse, Message::new(keys::ERROR_VM_NAME).with("name", text).with("why", error))
+        Failure::new(Fault::WrongUse, Message::new(keys::ERROR_VM_NAME).with("name", text))
             .remedy(Message::new(keys::REMEDY_VM_NAME))
+            .because(error)
     })
 }
 
 fn optional_vm(text: Option<&str>) -> Result<Option<VmName>, Failure> {
     text.map(vm_name).transpose()
-}
-
-fn selector(text: &str) -> Result<Selector, Failure> {
-    text.parse().map_err(|why: String| {
-        Failure::new(
-            Fault::WrongUse,
-            Message::new(keys::ERROR_OPTION_VALUE)
-                .with("value", text)
-                .with("option", "POINT")
-                .with("why", why),
-        )
-        .remedy(Message::new(keys::REMEDY_OPTION_VALUE))
-    })
 }

@@ -77,7 +77,11 @@ fn check_all(context: &Context<'_>, depth: Depth) -> Result<Exit, Failure> {
         }
     };
     output.say(&message);
-    if 0 < report.unreferenced_packs {
+    if report.verdict == Verdict::Damaged {
+        output.remedy(&Message::new(keys::REMEDY_DAMAGE_REPOSITORY));
+    }
+    // Where something is damaged, nobody can say that a pack is not in use.
+    if report.verdict == Verdict::Good && 0 < report.unreferenced_packs {
         let size = number::bytes(report.unreferenced_bytes);
         output.say(
             &Message::new(keys::REPO_CHECK_UNREFERENCED)

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use sonae_agent::Failure;
 use sonae_agent::restore::{Existing, RestoreRequest, What, restore};
+use sonae_agent::select::Selector;
 use sonae_text::{keys, number};
 use sonae_types::Message;
 
 use super::backup::disk_name;
-use super::{Context, optional_vm, selector};
+use super::{Context, optional_vm};
 use crate::args::{ExistingArg, RestoreArgs};
 use crate::exit::Exit;
 use crate::progress::{Phase, shown};
@@ -23,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, args: &RestoreArgs) -> Result<Exit, Fai
         ExistingArg::Update => Existing::Update,
     };
     let request = RestoreRequest {
-        point: selector(&args.point.point)?,
+        point: Selector::parse(&args.point.point)?,
         vm: optional_vm(args.point.vm.as_deref())?,
         what,
         to: args.to.clone(),
