@@ -215,7 +215,7 @@ impl Restore<'_> {
             self.stop.check()?;
             buffer.resize(piece.len as usize, 0);
             target.read_at(ByteOffset::new(piece.at), buffer)?;
-            let found = sha256(&buffer);
+            let found = sha256(buffer);
             if found != self.index.place(piece.place).blob.id {
                 return Ok(Some(*piece));
             }

@@ -127,14 +127,18 @@ fn conclude(options: &Options, figures: &Figures) -> Result<ExitCode> {
     if options.size == Size::Small && options.corpus.is_none() {
         host::say("The goals are set for --size std; on the small corpus they are for orientation.");
     }
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&figures.to_json())? + "\n";
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    write_json(options, figures)?;
     let absent = figures.columns.iter().any(|(_, presence)| matches!(presence, Presence::NotHere { .. }));
     let lost = options.strict && verdicts.iter().any(|verdict| verdict.state != State::Held);
     let red = lost || (options.require_peers && absent) || !figures.failures.is_empty();
     Ok(if red { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Keeps the figures so far, so that a run that is ended early was not for nothing.
+fn write_json(options: &Options, figures: &Figures) -> Result<()> {
+    let Some(path) = &options.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(&figures.to_json())? + "\n";
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Bench<'_> {
@@ -144,6 +148,7 @@ impl Bench<'_> {
                 self.figures.setting.loads.extend(machine::load());
                 let title = format!("round {round}/{}  {:<18}", self.options.rounds, column.contender.name());
                 self.pass(&column, &title, round)?;
+                write_json(self.options, &self.figures)?;
             }
         }
         Ok(())

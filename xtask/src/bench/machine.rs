@@ -30,6 +30,8 @@ pub(crate) enum Cache {
 #[derive(Debug)]
 pub(crate) struct Machine {
     work: PathBuf,
+    /// Held as long as this run uses the work folder.
+    _lock: fs::File,
     cache: Cache,
     environment: Vec<(String, String)>,
 }
@@ -60,7 +62,9 @@ impl Machine {
         fs::create_dir_all(work).with_context(|| format!("cannot use the folder {}", work.display()))?;
         let work =
             work.canonicalize().with_context(|| format!("cannot use the folder {}", work.display()))?;
-        Ok(Self { work, cache, environment })
+        let lock = fs::File::create(work.join("lock")).context("cannot make the lock of the work folder")?;
+        ensure!(lock.try_lock().is_ok(), "another bench is at work in {}", work.display());
+        Ok(Self { work, _lock: lock, cache, environment })
     }
 
     /// Empties a folder inside the work folder and gives its path.

@@ -8,13 +8,13 @@
 //! disk ─ reader ─┴─ buffers ──┴─ worker ─┴──────────────┴─ uploader ─ store ─ index
 //! ```
 
+mod claimed;
 mod draft;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod worker;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -31,6 +31,7 @@ use crate::pack::PackBuilder;
 use crate::reader::processors;
 use crate::repository::Repository;
 use crate::store::StoreError;
+use claimed::Claimed;
 use draft::IndexDraft;
 
 /// Most disks that are read at the same time.
@@ -90,9 +91,9 @@ pub struct DiskChunks {
     pub read: ByteCount,
     /// Bytes in zero chunks.
     pub zeros: ByteCount,
-    /// Plain bytes that the repository did not have.
+    /// Plain bytes, zeros not counted, that the repository did not have and no disk before this one of the run brought.
     pub new_chunks: ByteCount,
-    /// What they take in the repository.
+    /// What they take in the repository, zero chunks included.
     pub stored: ByteCount,
 }
 
@@ -126,10 +127,6 @@ pub struct Ingest<'a> {
     tree_pack: PackBuilder,
     squeezer: Squeezer,
 }
-
-/// The blobs that this run has taken upon itself to store; sharded so that workers seldom wait for each other.
-#[derive(Debug)]
-struct Claimed(Vec<Mutex<HashSet<Digest>>>);
 
 #[derive(Debug, Default)]
 struct TotalCounters {
@@ -186,7 +183,13 @@ impl<'a> Ingest<'a> {
             buffer_bytes,
         };
         let drafts = line.run(inputs, readers, workers, &give_back, &free)?;
-        Ok(line.states.into_iter().zip(drafts).map(|(state, draft)| state.assemble(draft)).collect())
+        // In the order of the disks, so that what several share is always charged to the first of them.
+        Ok(line
+            .states
+            .into_iter()
+            .zip(drafts)
+            .map(|(state, draft)| state.assemble(draft, &self.claimed))
+            .collect())
     }
 
     /// Takes in one blob: a folder listing or (a part of) a small file.
@@ -317,23 +320,6 @@ fn next_input<'i, 'd>(
 ) -> Option<(usize, &'i DiskInput<'d>)> {
     let disk = next.fetch_add(1, Ordering::Relaxed);
     inputs.get(disk).map(|input| (disk, input))
-}
-
-impl Claimed {
-    fn new() -> Self {
-        Self((0..64).map(|_| Mutex::default()).collect())
-    }
-
-    /// Whether the caller is the first to ask for this blob and has to store it.
-    fn claim(&self, kind: BlobKind, id: Digest) -> bool {
-        let kind = match kind {
-            BlobKind::Data => 0,
-            BlobKind::Tree => 1,
-        };
-        // A tree and a chunk of the same bytes are two blobs; they just never share a shard.
-        let shard = (usize::from(id.as_bytes()[0]) * 2 + kind) % self.0.len();
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).insert(id)
-    }
 }
 
 impl TotalCounters {

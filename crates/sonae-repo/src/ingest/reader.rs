@@ -23,8 +23,6 @@ pub(super) enum Job {
     },
     /// A zero chunk of a length that this disk had not met before.
     Zeros {
-        /// Which disk.
-        disk: usize,
         /// Its length.
         len: u64,
     },
@@ -192,7 +190,7 @@ impl DiskReader<'_, '_, '_> {
                         .slots
                         .push(Slot::Known(Chunk { id, len: u32::try_from(len).expect("at most 4 MiB") }));
                     if self.zero_lens_met.insert(len) {
-                        self.send(Job::Zeros { disk: self.disk, len });
+                        self.send(Job::Zeros { len });
                     }
                     self.chunk_start = page_at;
                 }

@@ -1,11 +1,11 @@
 //! The workers: they name each chunk, look it up, and pack what is new.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 use sonae_types::{ByteCount, Digest};
 
+use super::claimed::Claimed;
 use super::reader::{DiskDraft, Job, Slot};
 use super::{Chunk, DiskChunks, IngestError, Line};
 use crate::blob::{BlobBatch, BlobKind};
@@ -17,8 +17,6 @@ use crate::pack::{PackBuilder, SealedPack};
 #[derive(Debug, Default)]
 pub(super) struct DiskState {
     ids: Mutex<Vec<(usize, Digest)>>,
-    new_chunks: AtomicU64,
-    stored: AtomicU64,
 }
 
 struct Worker<'a, 'b, 'c> {
@@ -56,15 +54,15 @@ pub(super) fn work(
                     if line.failure.check().is_err() {
                         break;
                     }
-                    worker.take(disk, *id, chunk);
+                    worker.take(*id, chunk);
                 }
                 let named = places.iter().map(|place| place.slot).zip(ids.drain(..));
                 line.states[disk].ids.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
                 Some(buffer)
             }
-            Job::Zeros { disk, len } => {
+            Job::Zeros { len } => {
                 let bytes = &zeros[..usize::try_from(len).expect("at most 4 MiB")];
-                worker.take(disk, line.ingest.zero_ids.id(len), bytes);
+                worker.take(line.ingest.zero_ids.id(len), bytes);
                 None
             }
         };
@@ -78,7 +76,7 @@ pub(super) fn work(
 }
 
 impl Worker<'_, '_, '_> {
-    fn take(&mut self, disk: usize, id: Digest, bytes: &[u8]) {
+    fn take(&mut self, id: Digest, bytes: &[u8]) {
         let ingest = self.line.ingest;
         if ingest.index.has(BlobKind::Data, id) || !ingest.claimed.claim(BlobKind::Data, id) {
             return;
@@ -92,9 +90,7 @@ impl Worker<'_, '_, '_> {
             id,
             bytes,
         );
-        let state = &self.line.states[disk];
-        state.new_chunks.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        state.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
+        ingest.claimed.note_stored(id, stored);
         ingest.totals.count(BlobKind::Data, bytes.len(), stored);
         if self.pack.is_full() {
             self.hand_over();
@@ -114,28 +110,34 @@ impl Worker<'_, '_, '_> {
 }
 
 impl DiskState {
-    pub(super) fn assemble(self, draft: DiskDraft) -> DiskChunks {
+    /// Puts the ids that the workers found into the reader's list, and charges the disk with what is new.
+    pub(super) fn assemble(self, draft: DiskDraft, claimed: &Claimed) -> DiskChunks {
         let mut ids = self.ids.into_inner().unwrap_or_else(PoisonError::into_inner);
         ids.sort_unstable_by_key(|(slot, _)| *slot);
         let mut named = ids.into_iter();
-        let mut zeros = 0;
-        let chunks = draft.slots.into_iter().enumerate().map(|(number, slot)| match slot {
-            Slot::Known(chunk) => {
-                zeros += u64::from(chunk.len);
-                chunk
-            }
-            Slot::Awaited(len) => {
-                let (slot, id) = named.next().expect("without a failure every chunk was named");
-                assert_eq!(slot, number, "chunks are named once each");
-                Chunk { id, len }
-            }
-        });
-        DiskChunks {
-            chunks: chunks.collect(),
+        let mut disk = DiskChunks {
+            chunks: Vec::with_capacity(draft.slots.len()),
             read: draft.read,
-            zeros: ByteCount::new(zeros),
-            new_chunks: ByteCount::new(self.new_chunks.into_inner()),
-            stored: ByteCount::new(self.stored.into_inner()),
+            zeros: ByteCount::ZERO,
+            new_chunks: ByteCount::ZERO,
+            stored: ByteCount::ZERO,
+        };
+        for (number, slot) in draft.slots.into_iter().enumerate() {
+            let (id, len, zeros) = match slot {
+                Slot::Known(chunk) => (chunk.id, chunk.len, chunk.len),
+                Slot::Awaited(len) => {
+                    let (slot, id) = named.next().expect("without a failure every chunk was named");
+                    assert_eq!(slot, number, "chunks are named once each");
+                    (id, len, 0)
+                }
+            };
+            disk.zeros += ByteCount::new(u64::from(zeros));
+            if let Some(stored) = claimed.charge(id) {
+                disk.new_chunks += ByteCount::new(u64::from(len - zeros));
+                disk.stored += ByteCount::new(u64::from(stored));
+            }
+            disk.chunks.push(Chunk { id, len });
         }
+        disk
     }
 }

@@ -8,10 +8,18 @@ use super::content::Lines;
 use super::random::Random;
 use super::sparse;
 
-const DISK_BYTES: u64 = 1 << 40;
-const DATA_BYTES: u64 = 20 << 30;
-/// One stretch of data; the rest between two of them is a hole.
-const STRETCH_BYTES: u64 = 64 << 20;
+/// The disk and what lies on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    disk_bytes: u64,
+    data_bytes: u64,
+    /// One stretch of data; the rest between two of them is a hole.
+    stretch_bytes: u64,
+}
+
+/// The one that is measured.
+pub(crate) const HUGE: Shape = Shape { disk_bytes: 1 << 40, data_bytes: 20 << 30, stretch_bytes: 64 << 20 };
+
 const PIECE_LEN: usize = 1 << 20;
 const PIECE_BYTES: u64 = 1 << 20;
 const PAGE_LEN: usize = 4096;
@@ -19,12 +27,12 @@ const PAGE_LEN: usize = 4096;
 const NOISE_OF_EIGHT: u64 = 1;
 
 /// Writes the disk to a new file.
-pub(crate) fn write(path: &Path, seed: u64) -> io::Result<()> {
-    let file = sparse::create(path, DISK_BYTES)?;
+pub(crate) fn write(path: &Path, shape: Shape, seed: u64) -> io::Result<()> {
+    let file = sparse::create(path, shape.disk_bytes)?;
     let mut random = Random::of(seed, "huge", 0);
     let text = text(&mut random);
-    for start in stretches(&mut random) {
-        for piece in 0..STRETCH_BYTES / PIECE_BYTES {
+    for start in stretches(shape, &mut random) {
+        for piece in 0..shape.stretch_bytes / PIECE_BYTES {
             let bytes =
                 if piece % 8 < NOISE_OF_EIGHT { noise(&mut random) } else { words(&text, &mut random) };
             file.write_all_at(&bytes, start + piece * PIECE_BYTES)?;
@@ -34,10 +42,12 @@ pub(crate) fn write(path: &Path, seed: u64) -> io::Result<()> {
 }
 
 /// Where the stretches start: one at a chance place of each equal part of the disk, on a page border.
-fn stretches(random: &mut Random) -> Vec<u64> {
-    let count = DATA_BYTES / STRETCH_BYTES;
-    let (part, page) = (DISK_BYTES / count, 4096);
-    (0..count).map(|n| n * part / page * page + random.below((part - STRETCH_BYTES) / page) * page).collect()
+fn stretches(shape: Shape, random: &mut Random) -> Vec<u64> {
+    let count = shape.data_bytes / shape.stretch_bytes;
+    let (part, page) = (shape.disk_bytes / count, 4096);
+    (0..count)
+        .map(|n| n * part / page * page + random.below((part - shape.stretch_bytes) / page) * page)
+        .collect()
 }
 
 /// Two pieces of log text, from which every piece takes another window.
@@ -73,10 +83,23 @@ mod tests {
 
     #[test]
     fn stretches_are_apart_and_inside_the_disk() {
-        let stretches = stretches(&mut Random::of(1, "huge", 0));
+        let stretches = stretches(HUGE, &mut Random::of(1, "huge", 0));
         assert_eq!(stretches.len(), 320);
-        assert!(stretches.windows(2).all(|pair| pair[0] + STRETCH_BYTES <= pair[1]));
-        assert!(stretches.iter().all(|start| start % 4096 == 0 && start + STRETCH_BYTES <= DISK_BYTES));
+        assert!(stretches.windows(2).all(|pair| pair[0] + HUGE.stretch_bytes <= pair[1]));
+        assert!(
+            stretches.iter().all(|start| start % 4096 == 0 && start + HUGE.stretch_bytes <= HUGE.disk_bytes)
+        );
+    }
+
+    #[test]
+    fn the_disk_has_its_length_and_no_more_than_its_data() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("disk");
+        let shape = Shape { disk_bytes: 1 << 30, data_bytes: 4 << 20, stretch_bytes: 2 << 20 };
+        write(&path, shape, 1).expect("a disk");
+        assert_eq!(path.metadata().expect("stat").len(), 1 << 30);
+        let room = sparse::allocated_bytes(&path).expect("stat");
+        assert!((4 << 20..5 << 20).contains(&room), "{room}");
     }
 
     #[test]

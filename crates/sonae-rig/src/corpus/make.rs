@@ -71,7 +71,8 @@ pub(crate) fn corpus(size: Size, profile: &Profile, folder: &Path, watch: Stopwa
 pub(crate) fn huge(folder: &Path, watch: Stopwatch) -> Result<()> {
     let path = folder.join("huge.raw");
     let half = folder.join("huge.raw.part");
-    huge_disk::write(&half, SEED).with_context(|| format!("cannot write {}", half.display()))?;
+    huge_disk::write(&half, huge_disk::HUGE, SEED)
+        .with_context(|| format!("cannot write {}", half.display()))?;
     fs::rename(&half, &path).with_context(|| format!("cannot rename {}", half.display()))?;
     note(watch, &format!("{}: {} MiB of data", path.display(), sparse::allocated_bytes(&path)? >> 20));
     Ok(())
