@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use sonae_types::{ByteCount, ByteOffset, Digest, DiskError, DiskTarget, ExtentKind, TargetState};
 
 use crate::blob::BlobKind;
-use crate::chunk::{ZERO_CHUNK_BYTES_MAX, ZeroIds, is_zero};
+use crate::chunk::{ZERO_CHUNK_BYTES_MAX, ZERO_IDS, is_zero};
 use crate::environment::{Progress, Stop, Stopped};
 use crate::fetch::{Fetch, Wanted};
 use crate::hash::sha256;
@@ -162,7 +162,6 @@ impl Restore<'_> {
     /// Where every chunk goes. A chunk that is in no index has no length, so what follows it has no place: then nothing
     /// is restored, and the error names the chunk.
     fn plan(&self, content: Content<'_>) -> Result<Plan, RestoreError> {
-        let zero_ids = ZeroIds::default();
         let mut plan =
             Plan { data: Vec::with_capacity(content.ids.len()), zeros: Vec::new(), damaged: Vec::new() };
         let mut at = 0;
@@ -170,7 +169,7 @@ impl Restore<'_> {
             let kind = BlobKind::Data;
             let place = self.index.number(kind, *id).ok_or(ReadError::Missing { kind, id: *id })?;
             let len = self.index.place(place).blob.plain_len();
-            if u64::from(len) <= ZERO_CHUNK_BYTES_MAX && zero_ids.id(u64::from(len)) == *id {
+            if u64::from(len) <= ZERO_CHUNK_BYTES_MAX && ZERO_IDS.id(u64::from(len)) == *id {
                 plan.zeros.push((at, len));
             } else {
                 plan.data.push(Piece { at, len, place });

@@ -13,7 +13,7 @@ use sonae_types::ByteCount;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use cut::{Cutter, Piece};
-pub use zero::{ZeroIds, is_zero};
+pub use zero::{ZERO_IDS, ZeroIds, is_zero};
 
 /// Bytes of a page, the grain of every cut.
 pub const PAGE_BYTES: usize = 4096;

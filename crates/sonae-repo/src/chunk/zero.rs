@@ -15,8 +15,11 @@ pub fn is_zero(bytes: &[u8]) -> bool {
         && rest.iter().all(|byte| *byte == 0)
 }
 
+/// The ids of zero chunks, for everybody who meets one.
+pub static ZERO_IDS: ZeroIds = ZeroIds { by_pages: OnceLock::new() };
+
 /// The ids of zero chunks by length: one pass over the longest chunk yields those of all whole pages.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ZeroIds {
     by_pages: OnceLock<Vec<Digest>>,
 }

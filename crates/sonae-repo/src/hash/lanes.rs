@@ -292,7 +292,7 @@ fn rows(blocks: &[&[Block]; LANES], at: usize) -> [__m512i; LANES] {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(block: &Block) -> __m512i {
     // SAFETY: the load reads 64 bytes from the pointer on and asks for no alignment; a block is 64 bytes, borrowed here.
-    // JUSTIFICATION: std has no load into such a register from a reference, and putting it together from words is slow.
+    // JUSTIFICATION: std has no load into such a register that takes a reference instead of a pointer.
     let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
     let swap = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
     _mm512_shuffle_epi8(bytes, swap)

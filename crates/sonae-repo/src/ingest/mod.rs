@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, Sender};
 use sonae_types::{ByteCount, Digest, DiskError, DiskRead};
 
 use crate::blob::{BlobBatch, BlobError, BlobKind};
-use crate::chunk::{ChunkTarget, ZeroIds};
+use crate::chunk::ChunkTarget;
 use crate::compress::Squeezer;
 use crate::environment::{Progress, Stop, Stopped};
 use crate::hash::sha256;
@@ -39,7 +39,7 @@ const READERS_MAX: usize = 4;
 /// Threads that store packs: enough to keep a disk or a network busy while the next pack is made.
 const UPLOADERS: usize = 3;
 /// Bytes of a buffer, unless the longest chunk asks for more.
-const BUFFER_BYTES: usize = 4 << 20;
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// Taking in failed; nothing that was stored so far is referenced by any point.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +119,6 @@ pub struct Ingest<'a> {
     stop: &'a Stop,
     progress: &'a Progress,
     claimed: Claimed,
-    zero_ids: ZeroIds,
     draft: IndexDraft,
     totals: TotalCounters,
     /// Packs that workers left open; the next ones begin in them.
@@ -153,7 +152,6 @@ impl<'a> Ingest<'a> {
             stop,
             progress,
             claimed: Claimed::new(),
-            zero_ids: ZeroIds::default(),
             draft: IndexDraft::default(),
             totals: TotalCounters::default(),
             open_packs: Mutex::default(),

@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, Sender};
 use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, ExtentKind};
 
 use super::{Chunk, DiskInput, IngestError, Line};
-use crate::chunk::{Cutter, PAGE_BYTES, Piece, ZERO_RUN_BYTES_MIN};
+use crate::chunk::{Cutter, PAGE_BYTES, Piece, ZERO_IDS, ZERO_RUN_BYTES_MIN};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 /// How much is read at once, so that hashing starts while it is still in the processor's cache.
@@ -185,7 +185,7 @@ impl DiskReader<'_, '_, '_> {
                     self.chunk_start += len;
                 }
                 Piece::Zeros(len) => {
-                    let id = self.line.ingest.zero_ids.id(len);
+                    let id = ZERO_IDS.id(len);
                     self.draft
                         .slots
                         .push(Slot::Known(Chunk { id, len: u32::try_from(len).expect("at most 4 MiB") }));

@@ -9,6 +9,7 @@ use super::claimed::Claimed;
 use super::reader::{DiskDraft, Job, Slot};
 use super::{Chunk, DiskChunks, IngestError, Line};
 use crate::blob::{BlobBatch, BlobKind};
+use crate::chunk::ZERO_IDS;
 use crate::compress::Squeezer;
 use crate::hash::sha256_each;
 use crate::pack::{PackBuilder, SealedPack};
@@ -62,7 +63,7 @@ pub(super) fn work(
             }
             Job::Zeros { len } => {
                 let bytes = &zeros[..usize::try_from(len).expect("at most 4 MiB")];
-                worker.take(line.ingest.zero_ids.id(len), bytes);
+                worker.take(ZERO_IDS.id(len), bytes);
                 None
             }
         };
