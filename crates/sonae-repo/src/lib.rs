@@ -23,6 +23,8 @@ pub mod lock;
 #[cfg(test)]
 mod lock_tests;
 pub mod manifest;
+#[cfg(test)]
+mod open_tests;
 pub mod pack;
 mod polynomial;
 pub mod reader;

@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// Where the repository lies: a folder
     #[arg(long, global = true, value_name = "URL", env = "SONAE_REPO")]
     pub(crate) repo: Option<String>,
-    /// The file whose first line is the password
+    /// The file that holds the password and nothing else
     #[arg(long, global = true, value_name = "FILE", env = "SONAE_PASSWORD_FILE")]
     pub(crate) password_file: Option<OsString>,
     /// Print one JSON document on standard output, and progress as JSON lines on standard error
@@ -92,7 +92,7 @@ pub(crate) enum RepoCommand {
 pub(crate) enum KeyCommand {
     /// Let another password open the repository
     Add {
-        /// The file whose first line is the new password
+        /// The file that holds the new password and nothing else
         #[arg(long, value_name = "FILE")]
         new_password_file: PathBuf,
     },

@@ -45,14 +45,13 @@ const STEPS: [(Text, Action); 9] = [
     ),
     (
         Text {
-            ja: "別の装置に見立てた場所にリポジトリを作る",
-            en: "Make a repository, as if on another array",
+            ja: "別の装置に見立てた場所に保管庫を作る", en: "Make a repository, as if on another array"
         },
         Stage::init,
     ),
     (Text { ja: "バックアップする", en: "Back it up" }, Stage::backup),
     (Text { ja: "サーバのディスクを破壊する", en: "Destroy its disks" }, Stage::destroy),
-    (Text { ja: "リポジトリから復元する", en: "Restore them from the repository" }, Stage::restore),
+    (Text { ja: "保管庫から復元する", en: "Restore them from the repository" }, Stage::restore),
     (Text { ja: "復元したディスクから起動する", en: "Boot from the restored disks" }, Stage::boot),
     (Text { ja: "住民登録簿を一行ずつ比べる", en: "Compare the register row by row" }, Stage::compare),
     (
@@ -136,7 +135,7 @@ fn farewell(executable: &Path, place: &Place, overall: Overall, say: &mut Say<'_
     let (repository, password, sonae) = (repository.display(), password.display(), sonae.display());
     match overall {
         Overall::AllHeld => say.text(Text {
-            ja: "\nリポジトリはそのまま残してあります。次のように試せます。",
+            ja: "\n保管庫はそのまま残してあります。次のように試せます。",
             en: "The repository is still there. You may try:",
         })?,
         Overall::NotProven => say.text(Text {
@@ -145,7 +144,7 @@ fn farewell(executable: &Path, place: &Place, overall: Overall, say: &mut Say<'_
         })?,
     }
     for line in [
-        format!("\n    リポジトリ repository    {repository}"),
+        format!("\n    保管庫     repository    {repository}"),
         format!("    パスワード password      {password}"),
         format!("    記録       logs          {}\n", place.root().join("logs").display()),
         format!("    {sonae} --repo {repository} --password-file {password} points"),

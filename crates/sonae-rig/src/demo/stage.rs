@@ -152,7 +152,7 @@ impl Stage {
         let disks: Vec<_> = self.disks.iter().cloned().zip(self.production()).collect();
         let report = sonae.backup(&self.vm, &disks, &[self.place.domain_file()])?;
         ensure!(report.vm == self.vm, "the backup is of {}", report.vm.as_str());
-        let mut figures = vec![figure("復旧点", "recovery point", &report.point)];
+        let mut figures = vec![figure("復元ポイント", "recovery point", &report.point)];
         for (name, content) in self.disks.iter().zip(&before.contents) {
             let said = report.disks.iter().find(|disk| disk.name == *name);
             let said = said.with_context(|| format!("the backup does not tell of disk {}", name.as_str()))?;

@@ -70,7 +70,7 @@ fn wrong_use(message: sonae_types::MessageKey, remedy: sonae_types::MessageKey) 
     Failure::new(Fault::WrongUse, Message::new(message)).remedy(Message::new(remedy))
 }
 
-/// Reads a password file: the first line is the password. Errors: unreadable, empty.
+/// Reads a password file, as plain restic does: white space around the password is not part of it. Errors: unreadable, empty.
 fn read_password(path: &Path) -> Result<Password, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::new(
