@@ -31,7 +31,6 @@ pub mod reader;
 pub mod repository;
 pub mod restore;
 pub mod snapshot;
-pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
@@ -42,3 +41,4 @@ pub mod walk;
 
 pub use environment::{Environment, Progress, Stop, Stopped};
 pub use repository::Repository;
+pub use sonae_store as store;

@@ -2,6 +2,7 @@
 //!
 //! A store knows names and bytes. It does not know keys, chunks, owners or policies. Every store passes the one
 //! contract suite in [`contract`].
+#![warn(missing_docs)]
 
 use std::fmt;
 use std::io;

@@ -104,7 +104,7 @@ fn not_found(name: FileName) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract;
+    use crate::contract;
 
     #[test]
     fn keeps_the_contract_of_stores() {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use sonae_types::Digest;
 
 use super::*;
-use crate::store::contract::{self, named};
+use crate::contract::{self, named};
 
 struct Folder {
     temp: tempfile::TempDir,
