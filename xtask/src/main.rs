@@ -7,7 +7,9 @@ use clap::Parser;
 mod bench;
 mod ci;
 mod host;
+mod programs;
 mod tidy;
+mod torture;
 
 /// Checks and measures this tree.
 #[derive(Debug, Parser)]
@@ -19,6 +21,8 @@ enum Task {
     Tidy,
     /// Measures the engine beside its peers.
     Bench(bench::Options),
+    /// Kills backups, restores and repairs in the middle of their work, and judges what they leave.
+    Torture(torture::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -26,5 +30,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Torture(options) => torture::run(&options),
     }
 }

@@ -11,15 +11,18 @@ use sonae_repo::ingest::{DiskChunks, DiskInput, Ingest, IngestError, IngestTotal
 use sonae_repo::lock::LockKind;
 use sonae_repo::manifest::{ChunkRule, Chunking, Consistency, DiskManifest, Manifest, SCHEMA, merkle_root};
 use sonae_repo::reader::ReadError;
-use sonae_repo::snapshot::{DISK_TAG, Point, SONAE_TAG, Snapshot, Summary};
+use sonae_repo::snapshot::{DISK_TAG, GENERATION_TAG, Point, SONAE_TAG, Snapshot, Summary};
+use sonae_repo::store::Repeats;
 use sonae_repo::time::to_rfc3339;
 use sonae_repo::tree::{Node, NodeKind, encode_tree};
+use sonae_repo::trusted::TrustedIndex;
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_source::RawDisk;
 use sonae_text::keys;
 use sonae_types::{ByteCount, Digest, DiskName, DiskRead as _, Message, Timestamp, VmName};
 
 use crate::failure::{Failure, Fault, ingest_failure};
+use crate::findings::FindingReport;
 use crate::source::{SavedFile, read_files, unopened, unreadable};
 
 /// Files beside the disks are cut into parts of this length.
@@ -67,6 +70,10 @@ pub struct BackupReport {
     pub vm: VmName,
     /// Its disks.
     pub disks: Vec<DiskReport>,
+    /// Damage met in the repository. The new point does not rest on it: what is damaged was stored again.
+    pub findings: Vec<FindingReport>,
+    /// Operations on the repository that failed at first and were repeated.
+    pub repeated_operations: u64,
     /// How long it took.
     pub duration_ms: u64,
 }
@@ -129,13 +136,17 @@ struct SavedTree {
 #[derive(Default)]
 struct Before {
     point: Option<Digest>,
+    generation: Option<u64>,
     disks: Vec<(DiskName, HashSet<Digest>)>,
 }
 
-/// Backs up a machine. Errors: nothing of a failed backup is visible as a point.
+/// Backs up a machine; `repeats` is what was given for the repository when it was opened.
+///
+/// Errors: nothing of a failed backup is visible as a point.
 pub fn backup(
     repository: &Repository,
     request: &BackupRequest,
+    repeats: &Repeats,
     stop: &Stop,
     progress: &Progress,
 ) -> Result<BackupReport, Failure> {
@@ -147,8 +158,8 @@ pub fn backup(
     let lock = repository.lock(LockKind::Shared)?;
     // Points before the index, never after: whatever a listed point references is then in the index.
     let points = repository.points()?;
-    let index = repository.load_index()?;
-    let before = points.good.iter().rfind(|point| is_of(point, &request.vm));
+    let TrustedIndex { index, findings } = repository.load_trusted_index()?;
+    let before = points.newest(|point| is_of(point, &request.vm));
     let before =
         before.map_or_else(|| Ok(Before::default()), |point| Before::load(repository, &index, point))?;
     let mut ingest = Ingest::new(repository, &index, stop, progress);
@@ -172,7 +183,11 @@ pub fn backup(
     let snapshot = snapshot(repository, request, &disks, &before, saved, totals, (started, ended));
     let point = repository.save_point(&snapshot)?;
     let duration_ms = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
-    Ok(BackupReport { point, vm: request.vm.clone(), disks, duration_ms })
+    let findings = findings.iter().map(FindingReport::from).collect();
+    // Its removal is the last operation that may have to be repeated.
+    drop(lock);
+    let repeated_operations = repeats.operations();
+    Ok(BackupReport { point, vm: request.vm.clone(), disks, findings, repeated_operations, duration_ms })
 }
 
 fn is_of(point: &Point, vm: &VmName) -> bool {
@@ -215,10 +230,10 @@ fn name_source(error: IngestError, sources: &[Source]) -> Failure {
 
 impl Before {
     fn load(repository: &Repository, index: &Index, point: &Point) -> Result<Self, Failure> {
-        let vm = &point.snapshot.hostname;
+        let folder = point.snapshot.folder();
         let names = point.snapshot.disk_names().filter_map(|name| DiskName::parse(name).ok());
-        let disks =
-            names.map(|name| match repository.find(index, point, &format!("/{vm}/disk-{name}.raw")) {
+        let disks = names.map(|name| {
+            match repository.find(index, point, &format!("{folder}/{}", disk_file(&name))) {
                 Ok(Node { kind: NodeKind::File { content, .. }, .. }) => {
                     Ok((name, content.into_iter().collect()))
                 }
@@ -226,8 +241,10 @@ impl Before {
                 Ok(_) | Err(ReadError::NoSuchPath { .. }) => Ok((name, HashSet::new())),
                 Err(error) if error.is_damage() => Ok((name, HashSet::new())),
                 Err(error) => Err(error.into()),
-            });
-        Ok(Self { point: Some(point.id), disks: disks.collect::<Result<_, Failure>>()? })
+            }
+        });
+        let generation = point.snapshot.generation();
+        Ok(Self { point: Some(point.id), generation, disks: disks.collect::<Result<_, Failure>>()? })
     }
 
     fn of(&self, name: &DiskName) -> Option<&HashSet<Digest>> {
@@ -385,6 +402,8 @@ fn snapshot(
         total_bytes_processed: saved.bytes,
         ..Summary::spanning(started, ended)
     };
+    let generation =
+        format!("{GENERATION_TAG}{}", before.generation.map_or(1, |before| before.saturating_add(1)));
     let disk_tags = disks.iter().map(|disk| format!("{DISK_TAG}{}", disk.name));
     Snapshot {
         time: to_rfc3339(started),
@@ -393,7 +412,7 @@ fn snapshot(
         paths: vec![format!("/{}", request.vm)],
         hostname: request.vm.to_string(),
         username: repository.environment().worker.username.clone(),
-        tags: std::iter::once(SONAE_TAG.to_owned()).chain(disk_tags).collect(),
+        tags: [SONAE_TAG.to_owned(), generation].into_iter().chain(disk_tags).collect(),
         original: None,
         program_version: Some(PROGRAM.to_owned()),
         summary: Some(summary),

@@ -115,11 +115,19 @@ impl From<StoreError> for Failure {
                 Message::new(keys::ERROR_REPOSITORY_FULL).with("location", location),
                 keys::REMEDY_REPOSITORY_FULL,
             ),
+            StoreError::NotKept { location, name, .. } | StoreError::Altered { location, name } => (
+                Fault::OurFault,
+                Message::new(keys::ERROR_REPOSITORY_NOT_KEPT).with("location", location).with("file", name),
+                keys::REMEDY_REPOSITORY_NOT_KEPT,
+            ),
             StoreError::Exists { location, .. } | StoreError::Io { location, .. } => (
                 Fault::OurFault,
                 Message::new(keys::ERROR_REPOSITORY_UNUSABLE).with("location", location),
                 keys::REMEDY_REPOSITORY_UNUSABLE,
             ),
+            StoreError::Stopped { .. } => {
+                (Fault::Interrupted, Message::new(keys::ERROR_RUN_INTERRUPTED), keys::REMEDY_RUN_INTERRUPTED)
+            }
             StoreError::Unusable { location, .. } => (
                 Fault::WrongUse,
                 Message::new(keys::ERROR_REPOSITORY_UNUSABLE).with("location", location),

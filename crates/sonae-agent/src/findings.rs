@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sonae_repo::check::Finding;
+use sonae_repo::keyless::KeylessDamage;
 use sonae_repo::reader::DamagedFile;
 use sonae_text::{keys, number};
 use sonae_types::{ByteCount, Digest, Message};
@@ -27,6 +28,8 @@ pub enum FindingKind {
     Range,
     /// The parts of a disk or file do not add up to its size.
     Size,
+    /// A disk, or the manifest, is not in the point to which it belongs.
+    Gone,
     /// The chunk list of a disk is not the one its manifest was sealed over.
     Root,
 }
@@ -98,9 +101,11 @@ impl FindingReport {
             (FindingKind::PackSize, _) => keys::FINDING_PACK_SIZE,
             (FindingKind::PackDamaged, _) => keys::FINDING_PACK_DAMAGED,
             (FindingKind::Folder, _) => keys::FINDING_POINT_FOLDER,
+            (FindingKind::Range, Some(_)) if self.length_bytes.is_none() => keys::FINDING_POINT_FROM,
             (FindingKind::Range, Some(_)) => keys::FINDING_POINT_RANGE,
             (FindingKind::Range, None) => keys::FINDING_POINT_SOMEWHERE,
             (FindingKind::Size, _) => keys::FINDING_POINT_SIZE,
+            (FindingKind::Gone, _) => keys::FINDING_POINT_GONE,
             (FindingKind::Root, _) => keys::FINDING_POINT_ROOT,
         };
         let path = self.path.as_deref().unwrap_or("-");
@@ -121,8 +126,27 @@ impl FindingReport {
             FindingKind::File | FindingKind::PackSize | FindingKind::PackDamaged | FindingKind::Folder => {
                 Some(&self.detail)
             }
-            FindingKind::PackMissing | FindingKind::Range | FindingKind::Size | FindingKind::Root => None,
+            FindingKind::PackMissing
+            | FindingKind::Range
+            | FindingKind::Size
+            | FindingKind::Gone
+            | FindingKind::Root => None,
         }
+    }
+
+    /// A pack that an index file lists and that is not there.
+    pub(crate) fn missing_pack(pack: &Digest) -> Self {
+        Self::of_pack(FindingKind::PackMissing, pack, "the index names it, and it is not there")
+    }
+
+    /// A pack whose header cannot be read.
+    pub(crate) fn damaged_pack(file: &DamagedFile) -> Self {
+        Self::of_pack(FindingKind::PackDamaged, &file.id, chain(&file.cause))
+    }
+
+    /// An index file that cannot be read.
+    pub(crate) fn damaged_index(file: &DamagedFile) -> Self {
+        DamagedReport { path: format!("index/{}", file.id), detail: chain(&file.cause) }.into()
     }
 
     fn of_pack(kind: FindingKind, pack: &Digest, detail: impl Into<String>) -> Self {
@@ -151,9 +175,7 @@ impl From<&Finding> for FindingReport {
             Finding::File { file, cause } => {
                 DamagedReport { path: file.to_string(), detail: chain(cause) }.into()
             }
-            Finding::PackMissing { pack } => {
-                Self::of_pack(FindingKind::PackMissing, pack, "the index names it, and it is not there")
-            }
+            Finding::PackMissing { pack } => Self::missing_pack(pack),
             Finding::PackSize { pack, expected, found } => Self::of_pack(
                 FindingKind::PackSize,
                 pack,
@@ -179,12 +201,27 @@ impl From<&Finding> for FindingReport {
                 (point, vm, path),
                 format!("states {stated} bytes, its chunks add up to {sum}"),
             ),
+            Finding::Gone { point, vm, path } => Self::of_point(
+                FindingKind::Gone,
+                (point, vm, path),
+                "it is not in the recovery point any more",
+            ),
             Finding::Root { point, vm, path } => Self::of_point(
                 FindingKind::Root,
                 (point, vm, path),
                 "its chunk list is not the one its manifest was sealed over",
             ),
         }
+    }
+}
+
+impl From<&KeylessDamage> for FindingReport {
+    fn from(damage: &KeylessDamage) -> Self {
+        let detail = match damage.found {
+            Some(found) => format!("its bytes hash to {found}"),
+            None => "it is shorter than the listing says".to_owned(),
+        };
+        DamagedReport { path: damage.file.to_string(), detail }.into()
     }
 }
 
@@ -221,8 +258,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_finding_fills_all_fields_of_its_message() {
-        use FindingKind::{File, Folder, PackDamaged, PackMissing, PackSize, Range, Root, Size};
-        for kind in [File, PackMissing, PackSize, PackDamaged, Folder, Range, Size, Root] {
+        use FindingKind::{File, Folder, Gone, PackDamaged, PackMissing, PackSize, Range, Root, Size};
+        for kind in [File, PackMissing, PackSize, PackDamaged, Folder, Range, Size, Gone, Root] {
             for offset in [None, Some(0)] {
                 assert!(missing_fields(&finding(kind, offset).message()).is_empty(), "{kind:?}");
             }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sonae_repo::Repository;
 use sonae_repo::lock::LockKind;
 use sonae_repo::manifest::Manifest;
-use sonae_repo::reader::Points;
+use sonae_repo::reader::{Points, ReadError};
 use sonae_repo::snapshot::Point;
 use sonae_repo::walk::{Met, Walker};
 use sonae_types::{ByteCount, Digest, VmName};
@@ -95,7 +95,11 @@ pub fn show(
         return Err(cause.into());
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let manifest = repository.manifest(point, &index)?;
+    let manifest = match repository.manifest(point, &index) {
+        // Somebody took it out of the point; verifying says so, and what is left can be shown.
+        Err(ReadError::NoSuchPath { .. }) => None,
+        manifest => manifest?,
+    };
     Ok(ShowReport {
         point: PointReport::of(point),
         parent: point.snapshot.parent,

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod findings;
 pub mod inspect;
 pub mod keys;
+pub mod maintain;
 pub mod repository;
 pub mod restore;
 pub mod select;

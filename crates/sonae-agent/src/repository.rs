@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use sonae_repo::Repository;
 use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
 use sonae_repo::repository::OpenError;
-use sonae_repo::store::{FileKind, LocalStore, ObjectStore, StoreError};
+use sonae_repo::store::{
+    FileKind, Limits, LocalStore, ObjectStore, Patience, Repeats, RetryPolicy, RetryStore, StoreError,
+    ThrottleStore,
+};
+use sonae_repo::{Repository, Stop};
 use sonae_text::keys;
 use sonae_types::{ByteCount, Digest, Message};
 
@@ -19,6 +22,17 @@ use crate::failure::{Failure, Fault};
 pub enum Address {
     /// A folder on this machine.
     Folder(PathBuf),
+}
+
+/// How the place of a repository is worked with.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Ends every wait for the place as soon as it is asked for.
+    pub stop: Stop,
+    /// How fast files are written there and read from there.
+    pub limits: Limits,
+    /// Counts the operations that had to be repeated.
+    pub repeats: Repeats,
 }
 
 /// What `sonae repo init` made.
@@ -74,12 +88,33 @@ impl Address {
     }
 }
 
+impl Access {
+    /// The store, held back and repeated: each try of an operation is held back anew, since its bytes flow anew.
+    fn around(&self, store: Arc<dyn ObjectStore>, environment: &Environment) -> Arc<dyn ObjectStore> {
+        let stop = self.stop.clone();
+        let patience = Patience::new(Arc::clone(&environment.clock), move || stop.check().is_ok());
+        let store = if self.limits == Limits::default() {
+            store
+        } else {
+            Arc::new(ThrottleStore::new(store, self.limits, patience.clone()))
+        };
+        let entropy = Arc::clone(&environment.entropy);
+        Arc::new(RetryStore::new(store, RetryPolicy::FOLDER, patience, entropy, self.repeats.clone()))
+    }
+}
+
 /// Creates a repository. Errors: no empty place there, an empty password.
-pub fn init(address: &Address, environment: Environment, password: &Password) -> Result<InitReport, Failure> {
+pub fn init(
+    address: &Address,
+    access: &Access,
+    environment: Environment,
+    password: &Password,
+) -> Result<InitReport, Failure> {
     let Address::Folder(path) = address;
     let location = path.display().to_string();
     let store = LocalStore::create(path).map_err(|error| not_created(path, error))?;
-    let repository = Repository::init(Arc::new(store), environment, password, KdfCost::STANDARD)?;
+    let store = access.around(Arc::new(store), &environment);
+    let repository = Repository::init(store, environment, password, KdfCost::STANDARD)?;
     Ok(InitReport { location, id: repository.config().id })
 }
 
@@ -94,8 +129,11 @@ fn not_created(path: &Path, error: StoreError) -> Failure {
         }
         StoreError::Unusable { .. } => (keys::ERROR_REPOSITORY_NOT_MADE, keys::REMEDY_REPOSITORY_NOT_MADE),
         StoreError::NotFound { .. }
+        | StoreError::NotKept { .. }
+        | StoreError::Altered { .. }
         | StoreError::Full { .. }
         | StoreError::Short { .. }
+        | StoreError::Stopped { .. }
         | StoreError::Io { .. } => return error.into(),
     };
     Failure::new(Fault::WrongUse, Message::new(message).with("location", path.display()))
@@ -111,7 +149,21 @@ fn holds_backups(path: &Path) -> bool {
 }
 
 /// Opens a repository. Costs one key derivation for each password slot tried.
-pub fn open(address: &Address, environment: Environment, password: &Password) -> Result<Repository, Failure> {
+pub fn open(
+    address: &Address,
+    access: &Access,
+    environment: Environment,
+    password: &Password,
+) -> Result<Repository, Failure> {
+    Ok(Repository::open(open_store(address, access, &environment)?, environment, password)?)
+}
+
+/// Opens the place of a repository; whether one is there is not looked at. Errors: no such place.
+pub(crate) fn open_store(
+    address: &Address,
+    access: &Access,
+    environment: &Environment,
+) -> Result<Arc<dyn ObjectStore>, Failure> {
     let Address::Folder(path) = address;
     let missing = || {
         Failure::new(
@@ -120,12 +172,11 @@ pub fn open(address: &Address, environment: Environment, password: &Password) ->
         )
         .remedy(Message::new(keys::REMEDY_REPOSITORY_MISSING))
     };
-    let store: Arc<dyn ObjectStore> = match LocalStore::open(path) {
-        Ok(store) => Arc::new(store),
-        Err(error) if !path.is_dir() => return Err(missing().because(error)),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Repository::open(store, environment, password)?)
+    match LocalStore::open(path) {
+        Ok(store) => Ok(access.around(Arc::new(store), environment)),
+        Err(error) if !path.is_dir() => Err(missing().because(error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Describes an open repository.
@@ -144,4 +195,76 @@ pub fn info(repository: &Repository) -> Result<InfoReport, Failure> {
         stored_bytes: packs.iter().map(|pack| pack.size).sum(),
         plain_bytes: index.iter().map(|place| ByteCount::new(u64::from(place.blob.plain_len()))).sum(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use sonae_repo::Progress;
+    use sonae_repo::store::fault::{Fault as StoreFault, FaultStore, Seen};
+    use sonae_repo::store::{Limit, MemoryStore, Rate};
+    use sonae_repo::testing::{environment, image};
+    use sonae_types::{DiskName, VmName};
+
+    use super::*;
+    use crate::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
+
+    /// Creates a repository in a store that breaks as planned, and backs up a disk of about 2 MiB into it.
+    fn back_up(
+        plan: impl Fn(&Seen) -> Option<StoreFault> + Send + Sync + 'static,
+        access: &Access,
+        environment: &Environment,
+    ) -> Result<BackupReport, Failure> {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("vda.raw");
+        std::fs::write(&path, image(&"n".repeat(32), 0)).unwrap();
+        let disk = DiskRequest { name: DiskName::parse("vda").unwrap(), path, format: Format::Raw };
+        let request = BackupRequest { vm: VmName::parse("web01").unwrap(), disks: vec![disk], files: vec![] };
+        let store = FaultStore::planned(Arc::new(MemoryStore::new()), plan);
+        let store = access.around(Arc::new(store), environment);
+        let password = Password::from_file_bytes(b"secret");
+        let repository = Repository::init(store, environment.clone(), &password, KdfCost::FOR_TESTS)?;
+        backup(&repository, &request, &access.repeats, &access.stop, &Progress::default())
+    }
+
+    #[test]
+    fn a_backup_into_a_store_that_stumbles_succeeds_and_says_how_often_it_did() {
+        let calm = Access::default();
+        assert_eq!(back_up(|_seen| None, &calm, &environment()).unwrap().repeated_operations, 0);
+        assert_eq!(calm.repeats.last_cause(), None);
+        let access = Access::default();
+        let third = |seen: &Seen| seen.number.is_multiple_of(3).then_some(StoreFault::Fail);
+        let report = back_up(third, &access, &environment()).unwrap();
+        assert_eq!(report.repeated_operations, access.repeats.operations());
+        assert!(3 < report.repeated_operations, "{report:?}");
+        assert!(access.repeats.last_cause().unwrap().contains("in memory: "));
+    }
+
+    #[test]
+    fn a_stop_ends_the_repeating_and_counts_as_an_interruption() {
+        let access = Access::default();
+        access.stop.request();
+        let failure = back_up(|_seen| Some(StoreFault::Fail), &access, &environment()).unwrap_err();
+        assert_eq!(failure.fault, Fault::Interrupted, "{failure:?}");
+        assert_eq!(access.repeats.operations(), 0);
+    }
+
+    #[test]
+    fn a_limit_on_writing_holds_for_a_backup() {
+        let slow = Limit::at_most(Rate::bytes_per_second(NonZeroU64::new(1_000).unwrap()));
+        let cost = |write| {
+            let environment = environment();
+            let begun = environment.clock.monotonic();
+            let limits = Limits { write, read: Limit::Unlimited };
+            let access = Access { limits, ..Access::default() };
+            let report = back_up(|_seen| None, &access, &environment).unwrap();
+            let seconds = environment.clock.monotonic().saturating_sub(begun).as_secs();
+            (seconds, report.disks[0].stored_bytes.get())
+        };
+        let (seconds, stored) = cost(slow);
+        assert!(stored / 1_000 - 1 <= seconds, "{stored} bytes in {seconds} s");
+        // The clock of this test moves only where something waits: for locks, a few tenths of a second.
+        assert!(cost(Limit::Unlimited).0 < 5);
+    }
 }

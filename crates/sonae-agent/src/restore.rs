@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sonae_repo::blob::BlobKind;
 use sonae_repo::lock::LockKind;
 use sonae_repo::reader::ReadError;
 use sonae_repo::restore::{Content, DamagedRange, Restore, RestoreError, RestoreOutcome};
@@ -12,7 +13,10 @@ use sonae_repo::tree::NodeKind;
 use sonae_repo::{Progress, Repository, Stop, Stopped};
 use sonae_source::{PARTIAL, RawTarget};
 use sonae_text::{keys, number};
-use sonae_types::{ByteCount, Digest, DiskError, DiskName, Message, MessageKey, Unfit, VmName};
+use sonae_types::{
+    ByteCount, ByteOffset, Digest, DiskError, DiskName, DiskTarget as _, Message, MessageKey, TargetState,
+    Unfit, VmName,
+};
 
 use crate::backup::{disk_file, disk_in};
 use crate::failure::{Failure, Fault, damage};
@@ -51,6 +55,18 @@ pub struct RestoreRequest {
     pub existing: Existing,
 }
 
+/// From where a restore began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begun {
+    /// From nothing.
+    Afresh,
+    /// From what an interrupted restore had left.
+    Resumed,
+    /// From what was there, as asked.
+    Updating,
+}
+
 /// What a restore did.
 #[derive(Debug, Serialize)]
 pub struct RestoreReport {
@@ -68,6 +84,8 @@ pub struct RestoreReport {
     pub written_bytes: ByteCount,
     /// Bytes of data that were in place already.
     pub in_place_bytes: ByteCount,
+    /// Whether an interrupted restore was gone on with.
+    pub begun: Begun,
     /// Bytes that are zeros.
     pub zero_bytes: ByteCount,
     /// How long it took.
@@ -89,7 +107,7 @@ pub fn restore(
     let index = repository.load_index_around_damage()?.index;
     let vm = point.snapshot.hostname.clone();
     let path = match &request.what {
-        What::Disk(disk) => format!("/{vm}/{}", disk_file(disk)),
+        What::Disk(disk) => format!("{}/{}", point.snapshot.folder(), disk_file(disk)),
         What::Path(path) => path.clone(),
     };
     let node = repository.find(&index, point, &path).map_err(|error| unknown_disk(error, request, point))?;
@@ -102,6 +120,11 @@ pub fn restore(
         Existing::Refuse | Existing::Update => (RawTarget::create(&request.to, size), partial(&request.to)),
     };
     let target = target.map_err(|error| target_failure(&request.to, error))?;
+    let begun_from = match (target.state(), request.existing) {
+        (TargetState::Fresh, _) => Begun::Afresh,
+        (TargetState::Existing, Existing::Update) if unfinished == request.to => Begun::Updating,
+        (TargetState::Existing, Existing::Refuse | Existing::Update) => Begun::Resumed,
+    };
     let restore = Restore { repository, index: &index, stop, progress };
     let outcome = restore.run(Content { ids: &content, size }, &target);
     // An untouched target removes itself here, so that what is still there is what was begun.
@@ -110,6 +133,9 @@ pub fn restore(
         RestoreError::Target(error) => target_failure(&request.to, error),
         RestoreError::Read(error) => error.into(),
         RestoreError::Stopped(stopped) => interrupted(&unfinished, stopped),
+        RestoreError::Missing { at, chunk } => missing_from(point, &path, at)
+            .remedy(Message::new(keys::REMEDY_DAMAGE_INDEX))
+            .because(ReadError::Missing { kind: BlobKind::Data, id: chunk }),
         error @ RestoreError::Size { .. } => damage(format!("{}{path}", point.id.short())).because(error),
     })?;
     if let Some(first) = damaged.into_iter().next() {
@@ -123,6 +149,7 @@ pub fn restore(
         size_bytes: size,
         written_bytes: written,
         in_place_bytes: in_place,
+        begun: begun_from,
         zero_bytes: zeros,
         duration_ms: u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX),
     })
@@ -148,7 +175,9 @@ fn interrupted(unfinished: &Path, stopped: Stopped) -> Failure {
 fn unknown_disk(error: ReadError, request: &RestoreRequest, point: &Point) -> Failure {
     match (&error, &request.what) {
         (ReadError::NoSuchPath { .. }, What::Disk(disk)) => {
-            let disks = point.snapshot.disk_names().collect::<Vec<_>>().join(", ");
+            // The tags may still name a disk that somebody took out of the point.
+            let others = point.snapshot.disk_names().filter(|name| *name != disk.as_str());
+            let disks = others.collect::<Vec<_>>().join(", ");
             let remedy = if disks.is_empty() {
                 Message::new(keys::REMEDY_DISK_FOREIGN).with("point", point.id.short())
             } else {
@@ -159,6 +188,16 @@ fn unknown_disk(error: ReadError, request: &RestoreRequest, point: &Point) -> Fa
         }
         _ => error.into(),
     }
+}
+
+fn missing_from(point: &Point, path: &str, at: ByteOffset) -> Failure {
+    let vm = &point.snapshot.hostname;
+    let message = Message::new(keys::FINDING_POINT_FROM)
+        .with("vm", vm)
+        .with("disk", disk_in(vm, path).unwrap_or(path))
+        .with("offset", number::grouped(at.get()))
+        .with("point", point.id.short());
+    Failure::new(Fault::DamageFound, message)
 }
 
 fn damaged_disk(point: &Point, path: &str, range: DamagedRange, unfinished: &Path) -> Failure {

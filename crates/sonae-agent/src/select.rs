@@ -45,7 +45,7 @@ pub fn select<'a>(
             Err(Failure::new(Fault::WrongUse, Message::new(keys::ERROR_POINT_LATEST_NEEDS_VM))
                 .remedy(Message::new(keys::REMEDY_POINT_LATEST_NEEDS_VM)))
         }
-        (Selector::Latest, Some(vm)) => points.good.iter().rfind(of_vm).ok_or_else(|| unknown_vm(vm)),
+        (Selector::Latest, Some(vm)) => points.newest(|point| of_vm(&point)).ok_or_else(|| unknown_vm(vm)),
         (Selector::Prefix(prefix), _) => match points
             .good
             .iter()

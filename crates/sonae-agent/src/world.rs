@@ -2,14 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sonae_repo::environment::{Environment, Liveness, Processes, Worker};
 use sonae_types::{Clock, Entropy, Timestamp};
 
-struct SystemClock {
-    start: Instant,
-}
+struct SystemClock;
 
 struct SystemEntropy;
 
@@ -17,10 +15,9 @@ struct SystemProcesses;
 
 /// The real world.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the edge where the system's clock enters")]
 pub fn system_environment() -> Environment {
     Environment {
-        clock: Arc::new(SystemClock { start: Instant::now() }),
+        clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         worker: worker(),
         processes: Arc::new(SystemProcesses),
@@ -52,8 +49,10 @@ impl Clock for SystemClock {
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 
+    /// Counts on while the machine is suspended: a lock is as old then as others take it for.
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the edge that really waits")]

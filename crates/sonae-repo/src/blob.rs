@@ -9,10 +9,15 @@ use crate::compress::{ExpandError, Expander};
 use crate::crypto::{CipherKey, Forged, OVERHEAD_BYTES};
 use crate::hash::{sha256, sha256_each};
 
-/// Longest plaintext of a blob that we accept: memory a hostile repository can make us take.
+/// Longest plaintext of a chunk that we accept: memory that a hostile repository can make every thread take.
 ///
-/// The longest tree we know, of a 16 TiB disk in chunks of 1 MiB, has about 1.2 GB; chunks have at most 8 MiB.
-pub const BLOB_BYTES_MAX: u32 = 2 << 30;
+/// Ours have at most 4 MiB, restic's 8 MiB; rustic can be told to make longer ones.
+pub const CHUNK_BYTES_MAX: u32 = 64 << 20;
+
+/// Longest plaintext of a tree that we accept. Beyond [`CHUNK_BYTES_MAX`], one thread at a time opens one.
+///
+/// The longest tree we know, of a 16 TiB disk in chunks of 1 MiB, has about 1.2 GB.
+pub const TREE_BYTES_MAX: u32 = 2 << 30;
 
 /// What a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +72,12 @@ pub enum BlobError {
         /// What the content hashes to.
         found: Digest,
     },
+    /// It lies over another one.
+    #[error("blob {id} lies over another one")]
+    Overlap {
+        /// The blob.
+        id: Digest,
+    },
     /// Its stated lengths cannot be.
     #[error("blob {id} states an impossible length of {length} bytes")]
     Length {
@@ -82,6 +93,24 @@ impl BlobEntry {
     #[must_use]
     pub fn plain_len(&self) -> u32 {
         self.expanded.map_or(self.length.saturating_sub(OVERHEAD), NonZeroU32::get)
+    }
+
+    /// Makes sure that the lengths can be those of an honest blob, before anybody takes memory for them.
+    ///
+    /// Errors: [`BlobError::Length`].
+    pub fn check_lengths(&self) -> Result<(), BlobError> {
+        let plain_max = match self.kind {
+            BlobKind::Data => CHUNK_BYTES_MAX,
+            BlobKind::Tree => TREE_BYTES_MAX,
+        };
+        // Other writers also store frames that are longer than what they expand to, by less than this.
+        let sealed_max = plain_max + plain_max / 64 + OVERHEAD;
+        let plain_len = self.plain_len();
+        if plain_len <= plain_max && (OVERHEAD..=sealed_max).contains(&self.length) {
+            Ok(())
+        } else {
+            Err(BlobError::Length { id: self.id, length: plain_len.max(self.length) })
+        }
     }
 
     /// The first byte of the pack behind this blob.
@@ -146,19 +175,28 @@ impl BlobOpener {
         sealed: &[u8],
     ) -> Result<usize, BlobError> {
         let id = entry.id;
-        let plain_len = entry.plain_len();
-        if sealed.len() < OVERHEAD_BYTES || BLOB_BYTES_MAX < plain_len {
-            return Err(BlobError::Length { id, length: plain_len.max(entry.length) });
-        }
-        let text_len = sealed.len() - OVERHEAD_BYTES;
+        entry.check_lengths()?;
+        let text_len = sealed
+            .len()
+            .checked_sub(OVERHEAD_BYTES)
+            .ok_or(BlobError::Length { id, length: entry.length })?;
         let forged = |cause| BlobError::Forged { id, cause };
-        if entry.expanded.is_none() {
+        let Some(expanded) = entry.expanded else {
             key.open_into(sealed, &mut at_least(&mut self.plain, start + text_len)[start..])
                 .map_err(forged)?;
             return Ok(text_len);
-        }
+        };
         let squeezed = key.open_into(sealed, at_least(&mut self.sealed_text, text_len)).map_err(forged)?;
-        let len = usize::try_from(plain_len).expect("a u32 fits");
+        let len = usize::try_from(expanded.get()).expect("a u32 fits");
+        if CHUNK_BYTES_MAX < expanded.get() {
+            // So long a text must first be seen before memory is taken for all of it.
+            self.plain.truncate(start);
+            let got = self.expander.expand_onto(squeezed, &mut self.plain, len);
+            return match got.map_err(|cause| BlobError::Expand { id, cause })? {
+                got if got == len => Ok(len),
+                _ => Err(BlobError::Expand { id, cause: ExpandError::Length { stated: len } }),
+            };
+        }
         let plain = &mut at_least(&mut self.plain, start + len)[start..start + len];
         self.expander.expand_exactly(squeezed, plain).map_err(|cause| BlobError::Expand { id, cause })?;
         Ok(len)

@@ -15,7 +15,13 @@ use crate::repository::Repository;
 use crate::snapshot::Point;
 use crate::store::{FileKind, FileName, Listed};
 use crate::verify::verify_packs;
-use crate::walk::{Met, Walker};
+use crate::walk::{Met, WalkedFile, Walker};
+
+/// Most findings that are told of one point.
+const TOLD_OF_POINT_MAX: usize = 1_000;
+/// Most findings that are told at all, one of every point excepted. A repository of which all is gone, or that never was
+/// one, would have as many as it has chunks.
+const TOLD_MAX: usize = 10_000;
 
 /// How deep a check goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +101,15 @@ pub enum Finding {
         stated: u64,
         /// What they add up to.
         sum: u64,
+    },
+    /// A file that belongs to a point is not in it: somebody took it out.
+    Gone {
+        /// The point.
+        point: Digest,
+        /// The machine it is of.
+        vm: String,
+        /// The file.
+        path: String,
     },
     /// The chunk list of a disk is not the one its manifest was sealed over.
     Root {
@@ -176,7 +191,7 @@ impl Repository {
             sizes.contains_key(pack)
         });
         findings.sort_by_key(|(pack, _)| *pack);
-        report.findings.extend(findings.into_iter().map(|(_, finding)| finding));
+        report.findings.extend(findings.into_iter().map(|(_, finding)| finding).take(TOLD_MAX));
         Ok(named)
     }
 
@@ -216,43 +231,49 @@ pub(crate) fn check_point(
     bad: &HashSet<Digest>,
     findings: &mut Vec<Finding>,
 ) {
-    let vm = || point.snapshot.hostname.clone();
-    walker.walk(point, &mut |met| match met {
+    let (whole, point) = (point, point.id);
+    let vm = || whole.snapshot.hostname.clone();
+    let mut told = Told { findings, of_point: 0 };
+    walker.walk(whole, &mut |met| match met {
         Met::Folder(_) => {}
         Met::Unreadable { path, cause, .. } => {
-            findings.push(Finding::Folder { point: point.id, vm: vm(), path, cause });
+            told.tell(|| Finding::Folder { point, vm: vm(), path, cause });
         }
-        Met::File(file) => {
+        Met::File(WalkedFile { path, size, content }) => {
             let mut at = Some(0);
-            for chunk in &file.content {
-                let len = index.plain_len(BlobKind::Data, *chunk);
-                if len.is_none() || bad.contains(chunk) {
-                    findings.push(Finding::Range {
-                        point: point.id,
-                        vm: vm(),
-                        path: file.path.clone(),
-                        at,
-                        len,
-                        chunk: *chunk,
-                    });
+            for chunk in content {
+                let len = index.plain_len(BlobKind::Data, chunk);
+                if len.is_none() || bad.contains(&chunk) {
+                    told.tell(|| Finding::Range { point, vm: vm(), path: path.clone(), at, len, chunk });
                 }
                 at = at.zip(len).map(|(at, len)| at + u64::from(len));
             }
-            if let Some(sum) = at.filter(|sum| *sum != file.size) {
-                findings.push(Finding::Size {
-                    point: point.id,
-                    vm: vm(),
-                    path: file.path,
-                    stated: file.size,
-                    sum,
-                });
+            if let Some(sum) = at.filter(|sum| *sum != size) {
+                told.tell(|| Finding::Size { point, vm: vm(), path, stated: size, sum });
             }
         }
     });
 }
 
+/// Tells findings, as many as may be told.
+struct Told<'a> {
+    findings: &'a mut Vec<Finding>,
+    of_point: usize,
+}
+
+impl Told<'_> {
+    fn tell(&mut self, finding: impl FnOnce() -> Finding) {
+        // The first one of a point always: without it, the point would count as good.
+        let few = self.of_point < TOLD_OF_POINT_MAX && self.findings.len() < TOLD_MAX;
+        if few || self.of_point == 0 {
+            self.findings.push(finding());
+        }
+        self.of_point += 1;
+    }
+}
+
 /// The size of a pack with just these blobs, from the format: bodies, sealed header, four bytes of its length.
-fn expected_pack_size(blobs: &[BlobEntry]) -> ByteCount {
+pub(crate) fn expected_pack_size(blobs: &[BlobEntry]) -> ByteCount {
     let bodies = blobs.last().map_or(0, BlobEntry::end);
     let entries = blobs.iter().map(|blob| if blob.expanded.is_some() { 41 } else { 37 }).sum::<u64>();
     ByteCount::new(bodies + entries + OVERHEAD_BYTES as u64 + 4)

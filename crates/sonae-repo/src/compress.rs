@@ -8,7 +8,9 @@ use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer};
 pub const LEVEL: i32 = 1;
 
 /// Largest expansion of an unpacked file (index, snapshot, lock) that is accepted.
-pub const UNPACKED_BYTES_MAX: usize = 512 << 20;
+///
+/// An index file of ours has at most 10 MB and restic's at most 30 MB. Every processor expands one at a time.
+pub const UNPACKED_BYTES_MAX: usize = 128 << 20;
 
 /// Compressed bytes are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,25 +123,42 @@ impl Expander {
 
     /// Expands frames of unknown length, at most `limit` bytes. Errors: [`ExpandError`].
     pub fn expand_within(&mut self, squeezed: &[u8], limit: usize) -> Result<Vec<u8>, ExpandError> {
+        let mut plain = Vec::new();
+        self.expand_onto(squeezed, &mut plain, limit)?;
+        Ok(plain)
+    }
+
+    /// Appends what frames of unknown length expand to, at most `limit` bytes; answers how many. Memory is taken as they
+    /// come, whatever is stated. Errors: [`ExpandError`]; a part may then have been appended.
+    pub fn expand_onto(
+        &mut self,
+        squeezed: &[u8],
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<usize, ExpandError> {
         let invalid = |code| ExpandError::Invalid(zstd_safe::get_error_name(code));
         self.0.init().map_err(invalid)?;
         let mut source = InBuffer::around(squeezed);
-        let mut plain = Vec::new();
         let mut part = vec![0; DCtx::out_size()];
+        let start = out.len();
         loop {
             let mut sink = OutBuffer::around(&mut part[..]);
             let hint = self.0.decompress_stream(&mut sink, &mut source).map_err(invalid)?;
             let got = sink.as_slice();
-            if limit - plain.len() < got.len() {
+            let left = limit - (out.len() - start);
+            if left < got.len() {
                 return Err(ExpandError::Length { stated: limit });
             }
-            let stuck = got.is_empty();
-            plain.extend_from_slice(got);
+            if out.capacity() - out.len() < got.len() {
+                // Twice as much each time, but never more than may come.
+                out.reserve_exact(out.len().max(got.len()).min(left));
+            }
+            out.extend_from_slice(got);
             let all_read = source.pos() == squeezed.len();
             if hint == 0 && all_read {
-                return Ok(plain);
+                return Ok(out.len() - start);
             }
-            if all_read && stuck {
+            if all_read && got.is_empty() {
                 return Err(ExpandError::Invalid("the frame ends early"));
             }
         }

@@ -1,7 +1,7 @@
 //! The configuration of a repository: sealed, uncompressed JSON in the one file with a fixed name.
 
 use serde::{Deserialize, Serialize};
-use sonae_types::{Digest, Entropy};
+use sonae_types::{ByteCount, Digest, Entropy};
 
 use crate::chunk::ChunkSeed;
 use crate::compress::Compression;
@@ -12,6 +12,9 @@ use crate::polynomial::random_polynomial;
 
 /// The version that we write, and the newest that we read.
 pub const VERSION: u32 = 2;
+
+/// Longest configuration that is read; one has about 200 bytes.
+pub const CONFIG_BYTES_MAX: ByteCount = ByteCount::kib(64);
 
 /// What a repository is. Fields that others added are not kept: the file is never rewritten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,12 @@ pub enum ConfigError {
     /// Altered, or it belongs to another key.
     #[error("altered, or sealed with another key")]
     Forged(#[source] Forged),
+    /// Longer than any configuration.
+    #[error("{size} are too many for a configuration")]
+    TooLong {
+        /// Its size.
+        size: ByteCount,
+    },
     /// Not the JSON of a configuration.
     #[error("not a configuration")]
     Json(#[source] serde_json::Error),
@@ -68,6 +77,11 @@ impl Config {
         let mut sealed = Vec::new();
         key.seal_onto(fresh_iv(entropy), &to_go_json(self), &mut sealed);
         sealed
+    }
+
+    /// Makes sure that a file can be a configuration, before it is read into memory. Errors: [`ConfigError::TooLong`].
+    pub fn check_size(size: ByteCount) -> Result<(), ConfigError> {
+        if size <= CONFIG_BYTES_MAX { Ok(()) } else { Err(ConfigError::TooLong { size }) }
     }
 
     /// The configuration in a file's bytes. Errors: [`ConfigError`].

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sonae_types::ByteCount;
 
-use crate::blob::{BlobBatch, BlobOpener};
+use crate::blob::{BlobBatch, BlobError, BlobOpener};
 use crate::environment::{Progress, Stop};
 use crate::index::{Index, PlaceNumber};
 use crate::reader::{ReadError, processors};
@@ -83,9 +83,11 @@ impl Fetch<'_> {
                     self.index.place(wanted[at - 1].place),
                     self.index.place(wanted[at].place),
                 );
-                let gap = u64::from(here.blob.offset).saturating_sub(before.blob.end());
+                let gap = u64::from(here.blob.offset).checked_sub(before.blob.end());
+                // Blobs that lie over each other are a lie of the index; each is then fetched for itself.
+                let apart = gap.is_none_or(|gap| GAP_BYTES_MAX < gap) && here != before;
                 here.pack != before.pack
-                    || GAP_BYTES_MAX < gap
+                    || apart
                     || RUN_BYTES_MAX < here.blob.end() - u64::from(start.blob.offset)
             };
             if ends && first < at {
@@ -104,6 +106,11 @@ impl Fetch<'_> {
     ) -> Result<(), E> {
         let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(()) };
         let (first, last) = (self.index.place(first.place), self.index.place(last.place));
+        if first.blob.check_lengths().is_err() {
+            return wanted
+                .chunk_by(|a, b| a.place == b.place)
+                .try_for_each(|group| self.look_elsewhere(group, &mut buffers.opener, handle));
+        }
         let start = u64::from(first.blob.offset);
         let len = usize::try_from(last.blob.end().saturating_sub(start)).expect("a run is bounded");
         if buffers.sealed.len() < len {
@@ -177,6 +184,13 @@ impl Fetch<'_> {
         let place = self.index.place(group[0].place);
         let (kind, id) = (place.blob.kind, place.blob.id);
         match self.repository.blob(self.index, kind, id, opener) {
+            // Whoever asks has laid out his work by the length that the index stated first.
+            Ok(plain) if plain.len() != place.blob.plain_len() as usize => {
+                let cause = BlobError::Length { id, length: place.blob.plain_len() };
+                group.iter().try_for_each(|wanted| {
+                    handle(wanted.tag, Err(ReadError::Blob { pack: place.pack, cause: cause.clone() }))
+                })
+            }
             Ok(plain) => self.give(group, plain, handle),
             Err(error) => {
                 // The cause is told once; further places of the same blob are told that it is missing.

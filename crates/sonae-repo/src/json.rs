@@ -87,9 +87,27 @@ fn is_unprintable(char: char) -> bool {
 }
 
 /// The file name that a tree's text stands for; none when its escapes are invalid or yield no UTF-8.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn unquote_name(quoted: &str) -> Option<String> {
+    String::from_utf8(unquote_bytes(quoted)?).ok()
+}
+
+/// A name that is no UTF-8, as people can read and type it: each byte that is none as `\xNN`, as in the tree itself.
+pub(crate) fn quote_bytes(name: &[u8]) -> String {
+    let mut quoted = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        quoted.push_str(&quote_name(chunk.valid()));
+        for byte in chunk.invalid() {
+            escape(&mut quoted, format_args!("\\x{byte:02x}"));
+        }
+    }
+    quoted
+}
+
+/// The bytes of the file name that a tree's text stands for; none when its escapes are invalid.
+pub(crate) fn unquote_bytes(quoted: &str) -> Option<Vec<u8>> {
     if !quoted.contains('\\') {
-        return if quoted.contains(['"', '\n']) { None } else { Some(quoted.to_owned()) };
+        return if quoted.contains(['"', '\n']) { None } else { Some(quoted.as_bytes().to_vec()) };
     }
     let mut bytes = Vec::with_capacity(quoted.len());
     let mut rest = quoted;
@@ -101,7 +119,7 @@ pub(crate) fn unquote_name(quoted: &str) -> Option<String> {
             c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 /// Reads one escape (its backslash already read), appends what it means and answers what follows it.
@@ -165,6 +183,9 @@ mod tests {
             assert_eq!(unquote_name(quoted).as_deref(), Some(name));
         }
         assert_eq!(unquote_name(r"\xe4\xbd\x8f\052").as_deref(), Some("住*"));
+        let shift_jis = b"\x93\xfa\x96{\"";
+        assert_eq!(quote_bytes(shift_jis), r#"\x93\xfa\x96{\""#);
+        assert_eq!(unquote_bytes(&quote_bytes(shift_jis)).as_deref(), Some(&shift_jis[..]));
         for bad in [r"\", r"\q", r"\x1", r"\u12", r"\400", r"\xff", "\"", r"\x+1"] {
             assert_eq!(unquote_name(bad), None, "{bad}");
         }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use sonae_types::{Digest, Timestamp};
+use sonae_types::{ByteCount, Digest, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::crypto::{
@@ -14,11 +14,18 @@ use crate::hash::sha256;
 use crate::json::to_go_json;
 use crate::time::{from_rfc3339, to_rfc3339};
 
+/// Longest key file that is read; one has about 500 bytes.
+pub const KEY_FILE_BYTES_MAX: ByteCount = ByteCount::kib(64);
+
 /// A key file as it lies in the repository; nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFile {
+    // Only for people to read. rustic leaves all three out.
+    #[serde(default)]
     created: String,
+    #[serde(default)]
     username: String,
+    #[serde(default)]
     hostname: String,
     kdf: String,
     #[serde(rename = "N")]
@@ -40,6 +47,12 @@ pub enum KeyFileError {
     Name {
         /// What they hash to.
         found: Digest,
+    },
+    /// Longer than any key file.
+    #[error("damaged: {size} are too many for a key file")]
+    TooLong {
+        /// Its size.
+        size: ByteCount,
     },
     /// Not the JSON of a key file.
     #[error("damaged: not a key file")]
@@ -107,6 +120,11 @@ impl KeyFile {
         (sha256(&bytes), bytes)
     }
 
+    /// Makes sure that a stored file can be a key file, before it is read into memory. Errors: [`KeyFileError::TooLong`].
+    pub fn check_size(size: ByteCount) -> Result<(), KeyFileError> {
+        if size <= KEY_FILE_BYTES_MAX { Ok(()) } else { Err(KeyFileError::TooLong { size }) }
+    }
+
     /// The key file in these stored bytes. Errors: [`KeyFileError::Name`], [`KeyFileError::Json`].
     pub fn decode(id: Digest, bytes: &[u8]) -> Result<Self, KeyFileError> {
         let found = sha256(bytes);
@@ -134,12 +152,17 @@ impl KeyFile {
         &self.hostname
     }
 
-    /// The master key. Errors: [`KeyFileError`].
-    pub fn open(&self, password: &Password) -> Result<KeyMaterial, KeyFileError> {
+    /// What a guess of its password costs. Errors: [`KeyFileError::Kdf`], [`KeyFileError::Cost`].
+    pub fn cost(&self) -> Result<KdfCost, KeyFileError> {
         if self.kdf != "scrypt" {
             return Err(KeyFileError::Kdf(self.kdf.clone()));
         }
-        let cost = KdfCost::parse(self.n, self.r, self.p).map_err(KeyFileError::Cost)?;
+        KdfCost::parse(self.n, self.r, self.p).map_err(KeyFileError::Cost)
+    }
+
+    /// The master key. Errors: [`KeyFileError`].
+    pub fn open(&self, password: &Password) -> Result<KeyMaterial, KeyFileError> {
+        let cost = self.cost()?;
         let salt = decode_field(&self.salt, "salt")?;
         let salt = salt.try_into().map_err(|_wrong_length| KeyFileError::Field { field: "salt" })?;
         let data = decode_field(&self.data, "data")?;

@@ -18,16 +18,21 @@ pub mod hash;
 pub mod index;
 pub mod ingest;
 mod json;
+mod keep;
 pub mod key_file;
+pub mod keyless;
 pub mod lock;
-#[cfg(test)]
-mod lock_tests;
+#[cfg(any(test, feature = "testing"))]
+pub mod malice;
 pub mod manifest;
 #[cfg(test)]
 mod open_tests;
 pub mod pack;
 mod polynomial;
 pub mod reader;
+pub mod repair;
+#[cfg(test)]
+mod repair_tests;
 pub mod repository;
 pub mod restore;
 pub mod snapshot;
@@ -35,6 +40,7 @@ pub mod snapshot;
 pub mod testing;
 pub mod time;
 pub mod tree;
+pub mod trusted;
 pub mod unpacked;
 pub mod verify;
 pub mod walk;

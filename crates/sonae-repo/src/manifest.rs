@@ -9,6 +9,12 @@ use crate::chunk::ChunkTarget;
 /// The version of this document that we write.
 pub const SCHEMA: u32 = 1;
 
+/// Longest manifest that is read; ours have a few hundred bytes a disk.
+pub const MANIFEST_BYTES_MAX: usize = 16 << 20;
+
+/// Most disks of one machine.
+pub const DISKS_MAX: usize = 1_000;
+
 /// The document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -28,6 +34,19 @@ pub struct Manifest {
     pub disks: Vec<DiskManifest>,
     /// Names of the files saved beside them.
     pub files: Vec<String>,
+}
+
+/// The manifest in a JSON document. Errors: it is none, longer than [`MANIFEST_BYTES_MAX`], or has
+/// more than [`DISKS_MAX`] disks.
+pub fn decode_manifest(json: &[u8]) -> Result<Manifest, serde_json::Error> {
+    if MANIFEST_BYTES_MAX < json.len() {
+        return Err(serde::de::Error::custom("too long for a manifest"));
+    }
+    let manifest: Manifest = serde_json::from_slice(json)?;
+    if DISKS_MAX < manifest.disks.len() {
+        return Err(serde::de::Error::custom("too many disks"));
+    }
+    Ok(manifest)
 }
 
 /// In what state a machine was read; never better than what is known.

@@ -1,16 +1,16 @@
 //! Reading what a repository holds: points, the index, blobs and trees. Every answer was decrypted and hashed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use sonae_types::Digest;
 
 use crate::blob::{BlobError, BlobKind, BlobOpener};
-use crate::index::{Index, IndexError, Location, decode_index};
+use crate::index::{Index, IndexError, IndexedPack, Location, decode_index};
 use crate::repository::Repository;
-use crate::snapshot::{Point, Snapshot};
+use crate::snapshot::{POINTS_BYTES_MAX, Point, decode_snapshot};
 use crate::store::{FileKind, FileName, Listed, StoreError};
 use crate::tree::{Node, NodeKind, TreeError, decode_tree};
-use crate::unpacked::{UnpackedError, decode_unpacked};
+use crate::unpacked::{UnpackedError, check_stored_size, decode_unpacked};
 use crate::verify::PackError;
 
 /// Something in a repository cannot be read.
@@ -127,6 +127,15 @@ pub struct LoadedIndex {
     pub damaged: Vec<DamagedFile>,
 }
 
+/// The index files one by one.
+#[derive(Debug, Default)]
+pub(crate) struct IndexFiles {
+    /// Readable ones, with what they list.
+    pub(crate) good: Vec<(Digest, Vec<IndexedPack>)>,
+    /// The others.
+    pub(crate) damaged: Vec<DamagedFile>,
+}
+
 /// All points of a repository, oldest first, and the files that should be points and cannot be read.
 #[derive(Debug, Default)]
 pub struct Points {
@@ -136,12 +145,28 @@ pub struct Points {
     pub damaged: Vec<DamagedFile>,
 }
 
+impl Points {
+    /// The newest of these points.
+    ///
+    /// Points that Sonae wrote are counted, and the count decides between them: a clock that jumped back must not make
+    /// an older point the newest.
+    pub fn newest(&self, of: impl Fn(&Point) -> bool) -> Option<&Point> {
+        let newest = self.good.iter().rfind(|point| of(point))?;
+        if newest.snapshot.generation().is_none() {
+            return Some(newest);
+        }
+        // The last of equals, which is the later one.
+        self.good.iter().filter(|point| of(point)).max_by_key(|point| point.snapshot.generation())
+    }
+}
+
 impl Repository {
     /// Lists the points. One that is damaged hides no other.
     pub fn points(&self) -> Result<Points, ReadError> {
         let files = self.store.list(FileKind::Snapshot)?;
         let mut points = Points::default();
-        for (id, answer) in in_parallel(&files, |file| self.point(file.id)) {
+        let taken = AtomicU64::new(0);
+        for (id, answer) in in_parallel(&files, |file| self.listed_point(file, &taken)) {
             match answer {
                 Ok(point) => points.good.push(point),
                 // Removed since the listing.
@@ -156,10 +181,19 @@ impl Repository {
 
     /// Reads one point.
     pub fn point(&self, id: Digest) -> Result<Point, ReadError> {
+        let size = self.store.size(FileName::Hashed(FileKind::Snapshot, id))?;
+        self.listed_point(&Listed { id, size }, &AtomicU64::new(0))
+    }
+
+    /// Reads one of many points, which together take no more memory than is good for us.
+    fn listed_point(&self, &Listed { id, size }: &Listed, taken: &AtomicU64) -> Result<Point, ReadError> {
         let file = FileName::Hashed(FileKind::Snapshot, id);
-        let json = self.unpacked(FileKind::Snapshot, id)?;
-        let snapshot: Snapshot =
-            serde_json::from_slice(&json).map_err(|cause| ReadError::Snapshot { file, cause })?;
+        let json = self.unpacked(FileKind::Snapshot, &Listed { id, size })?;
+        let snapshot = decode_snapshot(&json).map_err(|cause| ReadError::Snapshot { file, cause })?;
+        let more = snapshot.memory_bytes();
+        if POINTS_BYTES_MAX < taken.fetch_add(more, Ordering::Relaxed).saturating_add(more) {
+            return Err(ReadError::Unpacked { file, cause: UnpackedError::TooMany });
+        }
         Ok(Point { id, snapshot })
     }
 
@@ -176,24 +210,37 @@ impl Repository {
 
     /// Reads all index files that can be read, and says which cannot: what the others list can still be restored.
     pub fn load_index_around_damage(&self) -> Result<LoadedIndex, ReadError> {
+        let IndexFiles { good, damaged } = self.index_files()?;
+        let mut index = Index::default();
+        good.iter().flat_map(|(_, packs)| packs).for_each(|pack| index.add(pack));
+        Ok(LoadedIndex { index, damaged })
+    }
+
+    /// Reads every index file for itself.
+    pub(crate) fn index_files(&self) -> Result<IndexFiles, ReadError> {
         let files = self.store.list(FileKind::Index)?;
-        let mut loaded = LoadedIndex::default();
-        for (id, packs) in in_parallel(&files, |file| self.index_file(file.id)) {
+        let mut read = IndexFiles::default();
+        for (id, packs) in in_parallel(&files, |file| self.listed_index_file(file)) {
             match packs {
-                Ok(packs) => packs.iter().for_each(|pack| loaded.index.add(pack)),
+                Ok(packs) => read.good.push((id, packs)),
                 // Replaced by a newer file since the listing, which a prune does only under an exclusive lock; then we
                 // hold no lock and the caller's look-ups tell what is missing.
                 Err(ReadError::Store(error)) if error.is_not_found() => {}
-                Err(cause) if cause.is_damage() => loaded.damaged.push(DamagedFile { id, cause }),
+                Err(cause) if cause.is_damage() => read.damaged.push(DamagedFile { id, cause }),
                 Err(cause) => return Err(cause),
             }
         }
-        Ok(loaded)
+        Ok(read)
     }
 
     /// Reads one index file.
-    pub fn index_file(&self, id: Digest) -> Result<Vec<crate::index::IndexedPack>, ReadError> {
-        let json = self.unpacked(FileKind::Index, id)?;
+    pub fn index_file(&self, id: Digest) -> Result<Vec<IndexedPack>, ReadError> {
+        let size = self.store.size(FileName::Hashed(FileKind::Index, id))?;
+        self.listed_index_file(&Listed { id, size })
+    }
+
+    fn listed_index_file(&self, &Listed { id, size }: &Listed) -> Result<Vec<IndexedPack>, ReadError> {
+        let json = self.unpacked(FileKind::Index, &Listed { id, size })?;
         decode_index(&json)
             .map_err(|cause| ReadError::Index { file: FileName::Hashed(FileKind::Index, id), cause })
     }
@@ -228,13 +275,16 @@ impl Repository {
         decode_tree(bytes).map_err(|cause| ReadError::Tree { id, cause })
     }
 
-    /// Reads a small file whole: a configuration, a manifest.
-    pub fn file_bytes(&self, index: &Index, node: &Node) -> Result<Vec<u8>, ReadError> {
+    /// Reads a small file whole, such as a manifest. Of a longer one than `limit` no more is read than shows that.
+    pub fn file_bytes(&self, index: &Index, node: &Node, limit: usize) -> Result<Vec<u8>, ReadError> {
         let mut opener = BlobOpener::default();
         let mut bytes = Vec::new();
         if let NodeKind::File { content, .. } = &node.kind {
             for id in content {
                 bytes.extend_from_slice(self.blob(index, BlobKind::Data, *id, &mut opener)?);
+                if limit < bytes.len() {
+                    break;
+                }
             }
         }
         Ok(bytes)
@@ -257,6 +307,7 @@ impl Repository {
     }
 
     fn sealed_blob(&self, place: &Location) -> Result<Vec<u8>, ReadError> {
+        place.blob.check_lengths().map_err(|cause| ReadError::Blob { pack: place.pack, cause })?;
         let mut sealed = vec![0; place.blob.length as usize];
         self.store.get_range(
             FileName::Hashed(FileKind::Data, place.pack),
@@ -266,10 +317,12 @@ impl Repository {
         Ok(sealed)
     }
 
-    fn unpacked(&self, kind: FileKind, id: Digest) -> Result<Vec<u8>, ReadError> {
+    fn unpacked(&self, kind: FileKind, &Listed { id, size }: &Listed) -> Result<Vec<u8>, ReadError> {
         let file = FileName::Hashed(kind, id);
+        let damaged = |cause| ReadError::Unpacked { file, cause };
+        check_stored_size(size).map_err(damaged)?;
         let sealed = self.store.get(file)?;
-        decode_unpacked(&self.key, id, &sealed).map_err(|cause| ReadError::Unpacked { file, cause })
+        decode_unpacked(&self.key, kind, id, &sealed).map_err(damaged)
     }
 }
 

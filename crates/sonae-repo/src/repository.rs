@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use sonae_types::Digest;
+use sonae_types::{ByteCount, Digest};
 
 use crate::config::{Config, ConfigError};
 use crate::crypto::{CipherKey, KdfCost, KeyMaterial, Password};
 use crate::environment::Environment;
+use crate::keep::{Confirm, keep};
 use crate::key_file::{KeyFile, KeyFileError};
+use crate::pack::{PACK_BYTES, PACK_BYTES_MAX};
 use crate::store::{FileKind, FileName, Listed, ObjectStore, StoreError};
 use crate::unpacked::encode_unpacked;
 
@@ -23,6 +25,8 @@ pub struct Repository {
     master: KeyMaterial,
     config: Config,
     opened_by: Digest,
+    /// The size at which packs are closed.
+    pub(crate) pack_bytes: usize,
 }
 
 /// A repository cannot be created or opened, or a password slot cannot be changed.
@@ -145,9 +149,10 @@ impl Repository {
         let key = CipherKey::new(&master);
         let config = Config::generate(&*environment.entropy);
         let (opened_by, bytes) = KeyFile::create(&environment, &master, password, cost).encode();
-        store.put(FileName::Hashed(FileKind::Key, opened_by), &bytes)?;
-        match store.put(FileName::Config, &config.encode(&key, &*environment.entropy)) {
-            Ok(()) => Ok(Self { store, environment, key, master, config, opened_by }),
+        keep(&*store, FileName::Hashed(FileKind::Key, opened_by), &bytes, Confirm::Bytes)?;
+        let sealed = config.encode(&key, &*environment.entropy);
+        match keep(&*store, FileName::Config, &sealed, Confirm::Bytes) {
+            Ok(()) => Ok(Self { store, environment, key, master, config, opened_by, pack_bytes: PACK_BYTES }),
             Err(error) => {
                 // Another init was faster, or the place is full: our slot would open nothing.
                 let left = store.remove(FileName::Hashed(FileKind::Key, opened_by));
@@ -166,16 +171,26 @@ impl Repository {
         password: &Password,
     ) -> Result<Self, OpenError> {
         let location = || store.location().to_owned();
-        let sealed = match store.get(FileName::Config) {
-            Ok(sealed) => sealed,
+        let unusable = |cause| OpenError::Config { location: location(), cause };
+        let size = match store.size(FileName::Config) {
+            Ok(size) => size,
             Err(error) if error.is_not_found() => return Err(missing_config(&*store)),
             Err(error) => return Err(error.into()),
         };
+        Config::check_size(size).map_err(unusable)?;
+        let sealed = store.get(FileName::Config)?;
         let (opened_by, master) = open_any_key(&*store, password)?;
         let key = CipherKey::new(&master);
-        let config = Config::decode(&key, &sealed)
-            .map_err(|cause| OpenError::Config { location: location(), cause })?;
-        Ok(Self { store, environment, key, master, config, opened_by })
+        let config = Config::decode(&key, &sealed).map_err(unusable)?;
+        Ok(Self { store, environment, key, master, config, opened_by, pack_bytes: PACK_BYTES })
+    }
+
+    /// The same repository, with packs closed at this size from now on.
+    ///
+    /// Small packs make many files; the default, [`PACK_BYTES`], suits folders and object stores alike.
+    #[must_use]
+    pub fn with_packs_of(self, size: ByteCount) -> Self {
+        Self { pack_bytes: size.as_len().clamp(1, PACK_BYTES_MAX), ..self }
     }
 
     /// What the repository is.
@@ -203,9 +218,12 @@ impl Repository {
 
     /// All password slots, damaged ones included.
     pub fn keys(&self) -> Result<Vec<KeySlot>, OpenError> {
-        let slots = self.store.list(FileKind::Key)?.into_iter().map(|Listed { id, .. }| {
-            let bytes = self.store.get(FileName::Hashed(FileKind::Key, id))?;
+        let slots = self.store.list(FileKind::Key)?.into_iter().map(|Listed { id, size }| {
             let usage = if id == self.opened_by { KeyUsage::Current } else { KeyUsage::Other };
+            if KeyFile::check_size(size).is_err() {
+                return Ok(KeySlot { id, file: None, usage });
+            }
+            let bytes = self.store.get(FileName::Hashed(FileKind::Key, id))?;
             Ok(KeySlot { id, file: KeyFile::decode(id, &bytes).ok(), usage })
         });
         slots.collect()
@@ -217,7 +235,7 @@ impl Repository {
             return Err(OpenError::EmptyPassword);
         }
         let (id, bytes) = KeyFile::create(&self.environment, &self.master, password, cost).encode();
-        self.store.put(FileName::Hashed(FileKind::Key, id), &bytes)?;
+        keep(&*self.store, FileName::Hashed(FileKind::Key, id), &bytes, Confirm::Bytes)?;
         Ok(id)
     }
 
@@ -231,7 +249,7 @@ impl Repository {
     }
 }
 
-fn missing_config(store: &dyn ObjectStore) -> OpenError {
+pub(crate) fn missing_config(store: &dyn ObjectStore) -> OpenError {
     let location = store.location().to_owned();
     // A listing that fails says nothing about files being there; the missing config is what is certain.
     let holds_files = FileKind::ALL.iter().any(|kind| store.list(*kind).is_ok_and(|files| !files.is_empty()));
@@ -242,7 +260,11 @@ fn open_any_key(store: &dyn ObjectStore, password: &Password) -> Result<(Digest,
     let location = || store.location().to_owned();
     let files = store.list(FileKind::Key)?;
     let mut damaged = None;
-    for Listed { id, .. } in files.iter().take(KEYS_TRIED_MAX) {
+    for Listed { id, size } in files.iter().take(KEYS_TRIED_MAX) {
+        if let Err(cause) = KeyFile::check_size(*size) {
+            damaged = damaged.or(Some((*id, cause)));
+            continue;
+        }
         let bytes = match store.get(FileName::Hashed(FileKind::Key, *id)) {
             Ok(bytes) => bytes,
             // Removed since the listing; the other slots are as good.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use sonae_types::{ByteCount, ByteOffset, Digest, DiskError, DiskTarget, ExtentKind, TargetState};
 
 use crate::blob::BlobKind;
-use crate::chunk::{ZERO_CHUNK_BYTES_MAX, ZERO_IDS, is_zero};
+use crate::chunk::{PAGE_BYTES, ZERO_CHUNK_BYTES_MAX, ZERO_IDS, is_zero};
 use crate::environment::{Progress, Stop, Stopped};
 use crate::fetch::{Fetch, Wanted};
 use crate::hash::sha256;
@@ -23,6 +23,14 @@ pub enum RestoreError {
     /// The repository could not be read at all.
     #[error("the repository cannot be read")]
     Read(#[from] ReadError),
+    /// A chunk is in no index, so neither it nor what follows it can be placed.
+    #[error("the chunk at {at} is in no index")]
+    Missing {
+        /// Where it begins.
+        at: ByteOffset,
+        /// The chunk.
+        chunk: Digest,
+    },
     /// The chunks of the file do not add up to its size.
     #[error("the chunks add up to {sum} bytes, the file has {size}")]
     Size {
@@ -166,15 +174,18 @@ impl Restore<'_> {
             Plan { data: Vec::with_capacity(content.ids.len()), zeros: Vec::new(), damaged: Vec::new() };
         let mut at = 0;
         for id in content.ids {
-            let kind = BlobKind::Data;
-            let place = self.index.number(kind, *id).ok_or(ReadError::Missing { kind, id: *id })?;
+            let missing = RestoreError::Missing { at: ByteOffset::new(at), chunk: *id };
+            let place = self.index.number(BlobKind::Data, *id).ok_or(missing)?;
             let len = self.index.place(place).blob.plain_len();
-            if u64::from(len) <= ZERO_CHUNK_BYTES_MAX && ZERO_IDS.id(u64::from(len)) == *id {
-                plan.zeros.push((at, len));
-            } else {
+            let end = at + u64::from(len);
+            // To know the id of an odd number of zeros is to hash them, which only the tail of a disk is worth.
+            let odd = !(len as usize).is_multiple_of(PAGE_BYTES) && end != content.size.get();
+            if odd || ZERO_CHUNK_BYTES_MAX < u64::from(len) || ZERO_IDS.id(u64::from(len)) != *id {
                 plan.data.push(Piece { at, len, place });
+            } else if 0 < len {
+                plan.zeros.push((at, len));
             }
-            at += u64::from(len);
+            at = end;
         }
         if at == content.size.get() {
             Ok(plan)

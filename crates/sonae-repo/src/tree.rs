@@ -1,10 +1,21 @@
 //! Trees: folder listings inside a point, in the canonical form that plain restic writes.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sonae_types::{Digest, Timestamp};
 
-use crate::json::{quote_name, to_go_json, unquote_name};
+use crate::json::{quote_bytes, quote_name, to_go_json, unquote_bytes};
 use crate::time::to_rfc3339;
+
+/// Longest name of an entry; file systems have 255 bytes or characters.
+pub const NODE_NAME_BYTES_MAX: usize = 4096;
+/// Most entries of a folder. Each costs more memory than text, so the length of the text alone is no bound.
+pub const NODES_MAX: usize = 8 << 20;
+/// How much of a name that is refused is told.
+const TOLD_CHARS: usize = 80;
 
 /// Go's bit for a folder in a file mode.
 const GO_MODE_FOLDER: u32 = 1 << 31;
@@ -28,7 +39,7 @@ pub enum NodeKind {
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its name, unquoted.
+    /// Its name, unquoted; one whose bytes are no UTF-8, such as Shift-JIS, stays quoted as in the tree.
     pub name: String,
     /// What it is.
     pub kind: NodeKind,
@@ -40,12 +51,18 @@ pub enum TreeError {
     /// Not the JSON of a tree.
     #[error("not a folder listing")]
     Json(#[source] serde_json::Error),
-    /// A name that would leave its folder, or cannot be read.
+    /// A name that would leave its folder, is too long, or cannot be read.
     #[error("entry {quoted:?} has a forbidden name")]
     Name {
-        /// As written.
+        /// As written, cut to a bearable length.
         quoted: String,
     },
+    /// More than [`NODES_MAX`] entries.
+    #[error("a folder with more than {NODES_MAX} entries")]
+    TooMany,
+    /// It lies deeper than folders are followed ([`crate::walk::DEPTH_MAX`], [`crate::walk::PATH_BYTES_MAX`]).
+    #[error("lies too deep to be followed")]
+    TooDeep,
     /// Names must be strictly ascending, so none can stand twice.
     #[error("entry {name:?} stands twice or out of order")]
     Order {
@@ -60,36 +77,53 @@ pub enum TreeError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct TreeJson {
     nodes: Vec<NodeJson>,
 }
 
 /// Field order is the format's; do not sort.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct NodeJson {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "is_zero")]
     mode: u32,
-    #[serde(default)]
     mtime: String,
-    #[serde(default)]
     atime: String,
-    #[serde(default)]
     ctime: String,
-    #[serde(default)]
     uid: u32,
-    #[serde(default)]
     gid: u32,
-    #[serde(skip_serializing_if = "is_zero_64", default)]
+    #[serde(skip_serializing_if = "is_zero_64")]
+    size: u64,
+    content: Option<Vec<Digest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtree: Option<Digest>,
+}
+
+#[derive(Deserialize)]
+struct ReadTree {
+    nodes: ReadNodes,
+}
+
+/// What we read of an entry.
+#[derive(Deserialize)]
+struct ReadNode<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
     size: u64,
     #[serde(default)]
     content: Option<Vec<Digest>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     subtree: Option<Digest>,
 }
+
+/// The entries, each looked at as it comes, so that no more is held of them than is kept.
+struct ReadNodes(Result<Vec<Node>, TreeError>);
 
 /// The canonical bytes of a folder whose entries all bear the stamp `at`; the entries are sorted here.
 #[must_use]
@@ -104,12 +138,72 @@ pub fn encode_tree(mut nodes: Vec<Node>, at: Timestamp) -> Vec<u8> {
 
 /// The entries of a folder. Errors: [`TreeError`]; a name with `/` or NUL, `.`, `..`, an empty or repeated name are errors.
 pub fn decode_tree(bytes: &[u8]) -> Result<Vec<Node>, TreeError> {
-    let tree: TreeJson = serde_json::from_slice(bytes).map_err(TreeError::Json)?;
-    let nodes = tree.nodes.into_iter().map(NodeJson::out).collect::<Result<Vec<_>, _>>()?;
-    match nodes.windows(2).find(|pair| pair[1].name.as_bytes() <= pair[0].name.as_bytes()) {
+    let tree: ReadTree = serde_json::from_slice(bytes).map_err(TreeError::Json)?;
+    let mut nodes = tree.nodes.0?;
+    // A quoted name has another place in the order than its bytes, and must not be taken for one that looks like it.
+    nodes.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    match nodes.windows(2).find(|pair| pair[1].name == pair[0].name) {
         Some(pair) => Err(TreeError::Order { name: pair[1].name.clone() }),
         None => Ok(nodes),
     }
+}
+
+impl<'de> Deserialize<'de> for ReadNodes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = ReadNodes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of entries")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<ReadNodes, A::Error> {
+                let (mut nodes, mut before) = (Vec::new(), Vec::new());
+                while let Some(entry) = entries.next_element::<ReadNode<'_>>()? {
+                    if let Err(error) = entry.add_to(&mut nodes, &mut before) {
+                        while entries.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(ReadNodes(Err(error)));
+                    }
+                }
+                Ok(ReadNodes(Ok(nodes)))
+            }
+        }
+        from.deserialize_seq(Entries)
+    }
+}
+
+impl ReadNode<'_> {
+    /// Adds the entry; `before` holds the bytes of the name of the one before it, and then of this one.
+    fn add_to(self, nodes: &mut Vec<Node>, before: &mut Vec<u8>) -> Result<(), TreeError> {
+        let Some(bytes) = unquote_bytes(&self.name).filter(|name| is_fit(name)) else {
+            return Err(TreeError::Name { quoted: self.name.chars().take(TOLD_CHARS).collect() });
+        };
+        let name = std::str::from_utf8(&bytes).map_or_else(|_legacy| quote_bytes(&bytes), ToOwned::to_owned);
+        if bytes <= *before {
+            return Err(TreeError::Order { name });
+        }
+        *before = bytes;
+        if nodes.len() == NODES_MAX {
+            return Err(TreeError::TooMany);
+        }
+        let kind = match &*self.kind {
+            "dir" => match self.subtree {
+                Some(tree) => NodeKind::Folder(tree),
+                None => return Err(TreeError::Incomplete { name }),
+            },
+            "file" => NodeKind::File { size: self.size, content: self.content.unwrap_or_default() },
+            _ => NodeKind::Other(self.kind.into_owned()),
+        };
+        nodes.push(Node { name, kind });
+        Ok(())
+    }
+}
+
+/// Whether the name is one step of a path, and no more.
+fn is_fit(name: &[u8]) -> bool {
+    let step = !name.is_empty() && name != b"." && name != b"..";
+    step && !name.contains(&b'/') && !name.contains(&0) && name.len() <= NODE_NAME_BYTES_MAX
 }
 
 impl NodeJson {
@@ -133,20 +227,6 @@ impl NodeJson {
             content,
             subtree,
         }
-    }
-
-    fn out(self) -> Result<Node, TreeError> {
-        let name = unquote_name(&self.name)
-            .filter(|name| !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']))
-            .ok_or(TreeError::Name { quoted: self.name })?;
-        let kind = match self.kind.as_str() {
-            "dir" => {
-                NodeKind::Folder(self.subtree.ok_or_else(|| TreeError::Incomplete { name: name.clone() })?)
-            }
-            "file" => NodeKind::File { size: self.size, content: self.content.unwrap_or_default() },
-            _ => NodeKind::Other(self.kind),
-        };
-        Ok(Node { name, kind })
     }
 }
 
@@ -193,12 +273,33 @@ mod tests {
             let bytes = encode_tree(vec![file(name)], Timestamp::from_micros(0));
             assert!(matches!(decode_tree(&bytes), Err(TreeError::Name { .. })), "{name:?}");
         }
+        let bytes = encode_tree(vec![file(&"x".repeat(NODE_NAME_BYTES_MAX + 1))], Timestamp::from_micros(0));
+        let Err(error) = decode_tree(&bytes) else { panic!("a name of that length is refused") };
+        assert!(error.to_string().len() < 200, "and is not told in full: {error}");
         let bytes = encode_tree(vec![file("x"), file("x")], Timestamp::from_micros(0));
         assert!(matches!(decode_tree(&bytes), Err(TreeError::Order { .. })));
         assert!(matches!(
             decode_tree(br#"{"nodes":[{"name":"d","type":"dir"}]}"#),
             Err(TreeError::Incomplete { .. })
         ));
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf_8_keeps_its_folder_readable_and_is_shown_as_it_is_quoted() {
+        let tree = |names: &[&str]| {
+            let nodes = names.iter().map(|name| format!(r#"{{"name":"{name}","type":"file"}}"#)).collect::<Vec<_>>();
+            decode_tree(format!(r#"{{"nodes":[{}]}}"#, nodes.join(",")).as_bytes())
+        };
+        // "plain", and two names in Shift-JIS; JSON doubles each backslash of Go's quoting.
+        let nodes = tree(&["plain", r"\\x93\\xfa\\x96{", r"\\x95{"]).unwrap();
+        let names = nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, [r"\x93\xfa\x96{", r"\x95{", "plain"]);
+        let twice = tree(&[r"\\x95", r"\\x93"]);
+        assert!(matches!(twice, Err(TreeError::Order { .. })), "the order is that of the bytes");
+        // A file whose name has a backslash, and one whose name is quoted to the same text.
+        let alike = tree(&[r"\\\\x95", r"\\x95"]);
+        assert!(matches!(alike, Err(TreeError::Order { .. })));
+        assert!(matches!(tree(&[r"\\xff/"]), Err(TreeError::Name { .. })));
     }
 
     proptest! {

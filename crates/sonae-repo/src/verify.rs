@@ -6,14 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use sonae_types::{ByteCount, Digest};
 
-use crate::blob::{BlobBatch, BlobEntry, BlobError, BlobKind};
+use crate::blob::{BlobBatch, BlobEntry, BlobError, BlobKind, BlobOpener, CHUNK_BYTES_MAX};
 use crate::check::{CheckError, CheckReport, Finding, check_point};
 use crate::environment::{Progress, Stop};
 use crate::fetch::{Fetch, Wanted};
-use crate::hash::sha256;
 use crate::index::Index;
-use crate::manifest::{Manifest, merkle_root};
-use crate::pack::{HeaderError, header_len, read_header};
+use crate::manifest::{DiskManifest, MANIFEST_BYTES_MAX, Manifest, decode_manifest, merkle_root};
+use crate::pack::{HeaderError, PACK_FILE_BYTES_MAX, StoredPack, header_len, read_header};
 use crate::reader::{ReadError, processors};
 use crate::repository::Repository;
 use crate::snapshot::Point;
@@ -41,6 +40,12 @@ pub enum PackError {
     Name {
         /// What they hash to.
         found: Digest,
+    },
+    /// It is longer than any pack.
+    #[error("has {size}, too many for a pack")]
+    TooLong {
+        /// Its size.
+        size: ByteCount,
     },
     /// Its header cannot be read.
     #[error("its header cannot be read")]
@@ -122,31 +127,58 @@ impl Repository {
         index: &Index,
         findings: &mut Vec<Finding>,
     ) -> Result<(), CheckError> {
-        let Some(manifest) = self.manifest(point, index)? else { return Ok(()) };
+        let manifest = match self.manifest(point, index) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(()),
+            Err(ReadError::NoSuchPath { path, .. }) => {
+                findings.push(Finding::Gone { point: point.id, vm: point.snapshot.hostname.clone(), path });
+                return Ok(());
+            }
+            Err(cause @ ReadError::Snapshot { file, .. }) => {
+                findings.push(Finding::File { file, cause });
+                return Ok(());
+            }
+            // The walk has found it, with its place.
+            Err(cause) if cause.is_damage() => return Ok(()),
+            Err(cause) => return Err(cause.into()),
+        };
+        let path_of = |disk: &DiskManifest| format!("{}/{}", point.snapshot.folder(), disk.file);
+        // Only these: a foreign folder beside them may hold millions of files.
+        let wanted = manifest.disks.iter().map(path_of).collect::<HashSet<_>>();
         let mut files = HashMap::new();
         Walker::new(self, index).walk(point, &mut |met| {
-            if let Met::File(file) = met {
-                files.insert(file.path, merkle_root(&file.content));
+            if let Met::File(file) = met
+                && wanted.contains(&file.path)
+            {
+                files.insert(file.path, (file.size, merkle_root(&file.content)));
             }
         });
         for disk in &manifest.disks {
-            let path = format!("/{}/{}", manifest.vm, disk.file);
-            if files.get(&path) != Some(&disk.merkle_root) {
-                findings.push(Finding::Root { point: point.id, vm: manifest.vm.to_string(), path });
+            let path = path_of(disk);
+            let (point, vm, stated) = (point.id, point.snapshot.hostname.clone(), disk.size_bytes.get());
+            match files.get(&path) {
+                Some((_, root)) if *root != disk.merkle_root => {
+                    findings.push(Finding::Root { point, vm, path });
+                }
+                Some((size, _)) if *size != stated => {
+                    findings.push(Finding::Size { point, vm, path, stated, sum: *size });
+                }
+                Some(_) => {}
+                None => findings.push(Finding::Gone { point, vm, path }),
             }
         }
         Ok(())
     }
 
-    /// The manifest of a point that Sonae wrote; none for points of others.
+    /// The manifest of a point that Sonae wrote; none for points of others. A point that lost our tags is still ours.
     pub fn manifest(&self, point: &Point, index: &Index) -> Result<Option<Manifest>, ReadError> {
-        if !point.snapshot.is_ours() {
-            return Ok(None);
-        }
-        let path = format!("/{}/sonae/manifest.json", point.snapshot.hostname);
-        let node = self.find(index, point, &path)?;
-        let bytes = self.file_bytes(index, &node)?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|cause| ReadError::Snapshot {
+        let path = format!("{}/sonae/manifest.json", point.snapshot.folder());
+        let node = match self.find(index, point, &path) {
+            Err(ReadError::NoSuchPath { .. }) if !point.snapshot.is_ours() => return Ok(None),
+            found => found?,
+        };
+        let bytes = self.file_bytes(index, &node, MANIFEST_BYTES_MAX)?;
+        decode_manifest(&bytes).map(Some).map_err(|cause| ReadError::Snapshot {
             file: FileName::Hashed(FileKind::Snapshot, point.id),
             cause,
         })
@@ -201,6 +233,9 @@ pub(crate) fn verify_packs(
     Ok(bad.difference(&good).copied().collect())
 }
 
+/// Most causes that are told of one pack.
+const CAUSES_MAX: usize = 1_000;
+
 #[derive(Default)]
 struct PackOutcome {
     read: ByteCount,
@@ -211,7 +246,9 @@ struct PackOutcome {
 impl PackOutcome {
     fn damaged(&mut self, pack: Digest, blob: Digest, cause: BlobError) {
         self.bad.insert(blob);
-        self.causes.push(ReadError::Blob { pack, cause });
+        if self.causes.len() < CAUSES_MAX {
+            self.causes.push(ReadError::Blob { pack, cause });
+        }
     }
 
     fn compare(&mut self, pack: Digest, batch: &mut BlobBatch, pending: &mut Vec<Digest>) {
@@ -233,8 +270,8 @@ fn verify_pack(
     progress: &Progress,
 ) -> Result<PackOutcome, CheckError> {
     let mut outcome = PackOutcome::default();
-    let bytes = match repository.store.get(FileName::Hashed(FileKind::Data, pack)) {
-        Ok(bytes) => bytes,
+    let stored = match StoredPack::open(&*repository.store, pack) {
+        Ok(stored) => stored,
         Err(error @ (StoreError::NotFound { .. } | StoreError::Short { .. })) => {
             outcome.bad = blobs.iter().map(|blob| blob.id).collect();
             outcome.causes.push(error.into());
@@ -242,19 +279,33 @@ fn verify_pack(
         }
         Err(error) => return Err(ReadError::from(error).into()),
     };
-    outcome.read = ByteCount::of_len(bytes.len());
-    let found = sha256(&bytes);
+    if PACK_FILE_BYTES_MAX < stored.size() {
+        outcome.bad = blobs.iter().map(|blob| blob.id).collect();
+        outcome.causes.push(ReadError::Pack { pack, cause: PackError::TooLong { size: stored.size() } });
+        return Ok(outcome);
+    }
+    outcome.read = stored.size();
+    let found = stored.sha256().map_err(ReadError::from)?;
     if found != pack {
         outcome.causes.push(ReadError::Pack { pack, cause: PackError::Name { found } });
     }
-    if let Err(cause) = compare_header(repository, blobs, &bytes) {
+    if let Err(cause) = compare_header(repository, blobs, &stored)? {
         outcome.causes.push(ReadError::Pack { pack, cause });
     }
     batch.clear();
     let mut pending = Vec::new();
+    let mut end = 0;
     for blob in blobs {
-        match slice(&bytes, blob).and_then(|sealed| batch.add(&repository.key, blob, sealed)) {
-            Ok(()) => pending.push(blob.id),
+        // In a pack, one blob follows the other; else each byte of it could be read a million times.
+        let overlaps = u64::from(blob.offset) < std::mem::replace(&mut end, blob.end());
+        let answer = if overlaps {
+            Err(BlobError::Overlap { id: blob.id })
+        } else {
+            add(repository, &stored, blob, batch)?
+        };
+        match answer {
+            Ok(InBatch::Yes) => pending.push(blob.id),
+            Ok(InBatch::Sound) => {}
             Err(cause) => outcome.damaged(pack, blob.id, cause),
         }
         if batch.is_full() {
@@ -266,19 +317,60 @@ fn verify_pack(
     Ok(outcome)
 }
 
-fn slice<'a>(bytes: &'a [u8], blob: &BlobEntry) -> Result<&'a [u8], BlobError> {
-    let start = blob.offset as usize;
-    bytes
-        .get(start..start + blob.length as usize)
-        .ok_or(BlobError::Length { id: blob.id, length: blob.length })
+/// Whether a blob was added to the batch.
+enum InBatch {
+    Yes,
+    /// It was too long for it, was opened alone, and is what it should be.
+    Sound,
 }
 
-fn compare_header(repository: &Repository, blobs: &[BlobEntry], bytes: &[u8]) -> Result<(), PackError> {
-    let len = bytes.len() as u64;
-    let short = PackError::Header(HeaderError::Length { claimed: 0, pack_bytes: len });
-    let (rest, last_four) = bytes.split_last_chunk::<4>().ok_or(short)?;
-    let header_bytes = header_len(*last_four, len).map_err(PackError::Header)?;
-    let (body, header) = rest.split_at(rest.len() - header_bytes);
-    let listed = read_header(&repository.key, header, body.len() as u64).map_err(PackError::Header)?;
-    if listed == blobs { Ok(()) } else { Err(PackError::Disagree) }
+/// Adds a blob to the batch, or opens one that is too long for it: one at a time, whatever the number of threads.
+fn add(
+    repository: &Repository,
+    stored: &StoredPack<'_>,
+    blob: &BlobEntry,
+    batch: &mut BlobBatch,
+) -> Result<Result<InBatch, BlobError>, CheckError> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    if let Err(cause) = blob.check_lengths() {
+        return Ok(Err(cause));
+    }
+    let long = CHUNK_BYTES_MAX < blob.plain_len();
+    let _alone = long.then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
+    let sealed = stored.range(u64::from(blob.offset), blob.length as usize).map_err(ReadError::from)?;
+    let Some(sealed) = sealed else {
+        return Ok(Err(BlobError::Length { id: blob.id, length: blob.length }));
+    };
+    Ok(if long {
+        BlobOpener::default().open(&repository.key, blob, &sealed).map(|_plain| InBatch::Sound)
+    } else {
+        batch.add(&repository.key, blob, &sealed).map(|()| InBatch::Yes)
+    })
+}
+
+/// Compares what the pack says about itself with what the index says about it.
+fn compare_header(
+    repository: &Repository,
+    blobs: &[BlobEntry],
+    stored: &StoredPack<'_>,
+) -> Result<Result<(), PackError>, CheckError> {
+    let size = stored.size().get();
+    let range = |at: Option<u64>, len| match at {
+        Some(at) => stored.range(at, len).map_err(ReadError::from),
+        None => Ok(None),
+    };
+    let last_four = range(size.checked_sub(4), 4)?.and_then(|bytes| bytes.first_chunk::<4>().copied());
+    let short = HeaderError::Length { claimed: 0, pack_bytes: size };
+    let Some(last_four) = last_four else { return Ok(Err(PackError::Header(short))) };
+    let header_bytes = match header_len(last_four, size) {
+        Ok(len) => len,
+        Err(cause) => return Ok(Err(PackError::Header(cause))),
+    };
+    let body_bytes = size - 4 - header_bytes as u64;
+    let Some(header) = range(Some(body_bytes), header_bytes)? else { return Ok(Err(PackError::Header(short))) };
+    Ok(match read_header(&repository.key, &header, body_bytes) {
+        Ok(listed) if listed == blobs => Ok(()),
+        Ok(_) => Err(PackError::Disagree),
+        Err(cause) => Err(PackError::Header(cause)),
+    })
 }

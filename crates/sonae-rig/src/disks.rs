@@ -94,6 +94,12 @@ pub fn allocated(path: &Path) -> Result<ByteCount> {
     Ok(ByteCount::new(file.metadata()?.blocks() * 512))
 }
 
+/// What a file takes of its file system right now; none where there is no file.
+#[must_use]
+pub fn taken_now(path: &Path) -> Option<ByteCount> {
+    std::fs::metadata(path).ok().map(|file| ByteCount::new(file.blocks() * 512))
+}
+
 /// A disk with everything: text, noise, holes, written zeros, long and short runs of both.
 #[must_use]
 pub fn mixed() -> Vec<Stretch> {

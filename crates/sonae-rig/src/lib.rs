@@ -18,3 +18,4 @@ pub mod register;
 pub mod restic;
 pub mod sonae;
 pub mod stand;
+pub mod torture;

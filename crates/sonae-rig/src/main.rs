@@ -15,6 +15,7 @@ use sonae_rig::guest::{self, Tools};
 use sonae_rig::host::{self, Interrupted};
 use sonae_rig::primitives::{self, PrimitivesArgs};
 use sonae_rig::sonae;
+use sonae_rig::torture::{TortureArgs, torture};
 
 /// Exit codes, as of every program of Sonae: not everything held, and ended by a signal.
 const NOT_PROVEN: u8 = 1;
@@ -41,6 +42,7 @@ enum Command {
     CorpusDay(DayArgs),
     Primitives(PrimitivesArgs),
     Chunking(ChunkingArgs),
+    Torture(TortureArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +104,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CorpusDay(args) => corpus::day(&args)?,
         Command::Primitives(args) => primitives::run(&args)?,
         Command::Chunking(args) => chunking::run(&args)?,
+        Command::Torture(args) => torment(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,6 +120,17 @@ fn build(args: BuildArgs) -> Result<()> {
         say.line(&format!("    {}", file.display()))?;
     }
     Ok(())
+}
+
+fn torment(args: &TortureArgs) -> Result<()> {
+    let program = sonae::beside(&std::env::current_exe()?)?;
+    let mut out = std::io::stdout();
+    let mut say = Say::to(&mut out);
+    let tally = torture(args, &program, |line| {
+        // Progress that cannot be shown is no failure of what is tortured.
+        say.line(line).ok();
+    })?;
+    tally.ensure_met_its_danger()
 }
 
 fn play(args: DemoArgs) -> Result<ExitCode> {

@@ -22,6 +22,7 @@ pub enum Release {
 /// A restic program.
 #[derive(Clone, Debug)]
 pub struct Peer {
+    release: Release,
     program: PathBuf,
     version: String,
 }
@@ -59,7 +60,13 @@ impl Peer {
             let what = format!("a newer restic than {version} in {}", program.display());
             return Err(Missing { what, remedy: "tools/install-deps test" }.into());
         }
-        Ok(Self { program, version })
+        Ok(Self { release, program, version })
+    }
+
+    /// Whether it is the newer one, whose commands have other names in places.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.release == Release::Newer
     }
 
     /// Its version, as it says it.

@@ -2,11 +2,18 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use sonae_repo::Repository;
+use sonae_repo::crypto::{KdfCost, Password};
+use sonae_repo::environment::Environment;
+use sonae_repo::store::LocalStore;
 
 use crate::content::Content;
+use crate::golden::copy_repository;
 use crate::host::{self, Missing};
 use crate::peer::Place;
 
@@ -68,6 +75,39 @@ impl Stand {
         Ok(stand)
     }
 
+    /// A folder with an empty repository that opens at nearly no cost, for tests that open it a hundred times.
+    pub fn with_cheap_key(environment: Environment) -> Result<Self> {
+        Self::new()?.cheap(environment)
+    }
+
+    /// The same stand with an empty repository that opens at nearly no cost.
+    pub fn cheap(self, environment: Environment) -> Result<Self> {
+        let store = Arc::new(LocalStore::create(&self.place().repository)?);
+        Repository::init(store, environment, &password(), KdfCost::FOR_TESTS)?;
+        Ok(self)
+    }
+
+    /// Puts a key that costs nearly nothing in the place of all others of a repository that somebody else made.
+    pub fn cheapen_key(&self, environment: Environment) -> Result<()> {
+        let repository = self.place().repository;
+        let opened = Repository::open(Arc::new(LocalStore::open(&repository)?), environment, &password())?;
+        let cheap = opened.add_key(&password(), KdfCost::FOR_TESTS)?.to_string();
+        for key in std::fs::read_dir(repository.join("keys"))? {
+            let key = key?;
+            if key.file_name() != cheap.as_str() {
+                std::fs::remove_file(key.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A stand of its own with a copy of this one's repository, for a tool that changes it. Disks are no part of it.
+    pub fn copied(&self) -> Result<Self> {
+        let copy = Self::over(self.program.clone())?;
+        copy_repository(&self.place().repository, &copy.place().repository)?;
+        Ok(copy)
+    }
+
     /// A path in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -97,11 +137,7 @@ impl Stand {
         place: &Place,
         args: impl IntoIterator<Item = A>,
     ) -> Result<Answer> {
-        let mut command = host::command(&self.program);
-        // Whatever the person has set for their own repository must not reach this one.
-        command.env_remove("SONAE_REPO").env_remove("SONAE_PASSWORD_FILE").env("SONAE_LANG", "en");
-        command.args(["--json", "--quiet", "--repo"]).arg(&place.repository);
-        command.arg("--password-file").arg(&place.password_file).args(args);
+        let mut command = self.command_at(place, args);
         let ended = command.stdin(std::process::Stdio::null()).output().context("cannot start sonae")?;
         let code = ended.status.code().with_context(|| format!("sonae was ended: {}", ended.status))?;
         let document = serde_json::from_slice(&ended.stdout).with_context(|| {
@@ -109,6 +145,20 @@ impl Stand {
             format!("sonae ended with {code} and no document: {said} {complained}")
         })?;
         Ok(Answer { code, document })
+    }
+
+    /// The program over the repository, ready to be started.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        self.command_at(&self.place(), args)
+    }
+
+    fn command_at<A: AsRef<OsStr>>(&self, place: &Place, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = host::command(&self.program);
+        // Whatever the person has set for their own repository must not reach this one.
+        command.env_remove("SONAE_REPO").env_remove("SONAE_PASSWORD_FILE").env("SONAE_LANG", "en");
+        command.args(["--json", "--quiet", "--repo"]).arg(&place.repository);
+        command.arg("--password-file").arg(&place.password_file).args(args);
+        command
     }
 
     /// Backs up disks, each of a file in the folder, and gives the report.
@@ -137,7 +187,7 @@ impl Stand {
 
     /// Restores a file of a point by its path, and gives what is in it then.
     pub fn restored_path(&self, place: &Place, point: &str, path: &str) -> Result<Content> {
-        let to = self.path("restored-path");
+        let to = self.path(&format!("restored-{point}-{}", Content::of_bytes(path.as_bytes()).short()));
         self.sonae_at(place, ["restore", point, "--path", path, "--to", &to.display().to_string()])?
             .good()?;
         taken(&to)
@@ -185,6 +235,10 @@ pub fn text(value: &Value) -> Result<&str> {
 /// The number in a JSON value.
 pub fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| format!("{value} is no number"))
+}
+
+fn password() -> Password {
+    Password::from_file_bytes(PASSWORD.as_bytes())
 }
 
 fn taken(file: &Path) -> Result<Content> {

@@ -11,7 +11,7 @@ use sonae_agent::{Failure, Fault, system_environment};
 use sonae_repo::chunk::ChunkTarget;
 use sonae_repo::crypto::Password;
 use sonae_repo::ingest::{DiskInput, Ingest, IngestError};
-use sonae_repo::store::LocalStore;
+use sonae_repo::store::{LocalStore, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::content::Content;
 use sonae_rig::disks::{self, PAGE, Stretch};
@@ -90,7 +90,7 @@ fn backup_while(stand: &Stand, meddle: impl FnOnce() + Send + 'static) -> Result
     let repository = Repository::open(store, environment, &Password::from_file_bytes(PASSWORD.as_bytes()))?;
     let disk = DiskRequest { name: DiskName::parse("vda")?, path: stand.path("vda"), format: Format::Raw };
     let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: Vec::new() };
-    backup(&repository, &request, &Stop::default(), &Progress::default())
+    backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())
         .err()
         .context("a disk that was not read whole must not become a point")
 }

@@ -7,15 +7,28 @@
 use std::fmt;
 use std::io;
 
-use sonae_types::{ByteCount, Digest};
+use sonae_types::{ByteCount, Digest, Timestamp};
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
 pub mod local;
 pub mod memory;
+pub mod patience;
+pub mod retry;
+#[cfg(test)]
+mod testing;
+pub mod throttle;
+pub mod wrap;
 
+#[cfg(any(test, feature = "testing"))]
+pub use fault::FaultStore;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use patience::Patience;
+pub use retry::{Repeats, RetryPolicy, RetryStore};
+pub use throttle::{Limit, Limits, Rate, ThrottleStore};
 
 /// The kinds of files a repository has (docs/format.md, "Files").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +107,29 @@ pub enum StoreError {
         /// The file's size.
         size: ByteCount,
     },
+    /// The store said that it has a file, and it has not, or not all of it.
+    #[error("{location} accepted {name} and {}", match found {
+        None => "does not have it".to_owned(),
+        Some(found) => format!("has {found} of it instead of {expected}"),
+    })]
+    NotKept {
+        /// The file.
+        name: FileName,
+        /// The store.
+        location: String,
+        /// What was handed over.
+        expected: ByteCount,
+        /// What is there.
+        found: Option<ByteCount>,
+    },
+    /// The store gave back other bytes than it was given.
+    #[error("{location} has {name} with other bytes than it was given")]
+    Altered {
+        /// The file.
+        name: FileName,
+        /// The store.
+        location: String,
+    },
     /// The store itself cannot be used as it is; the text says why and what to do.
     #[error("{location}: {why}")]
     Unusable {
@@ -101,6 +137,15 @@ pub enum StoreError {
         location: String,
         /// Why, and the remedy.
         why: String,
+    },
+    /// A stop was asked for while an operation waited for its turn or for its next try; it was not done.
+    #[error("stopped while an operation in {location} had to wait")]
+    Stopped {
+        /// The store.
+        location: String,
+        /// Why it was to be tried again; none where it only waited for its turn.
+        #[source]
+        cause: Option<Box<StoreError>>,
     },
     /// Anything else that the system refused.
     #[error("cannot {doing} {what} in {location}")]
@@ -126,15 +171,41 @@ pub enum Retry {
     Never,
 }
 
+/// What the system refuses now it refuses the next time, until somebody changes something. Everything else may pass:
+/// disks that stumble, servers that restart, connections that break, and what we do not know.
+const REFUSALS: &[io::ErrorKind] = &[
+    io::ErrorKind::NotFound,
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::AlreadyExists,
+    io::ErrorKind::NotADirectory,
+    io::ErrorKind::IsADirectory,
+    io::ErrorKind::DirectoryNotEmpty,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::StorageFull,
+    io::ErrorKind::QuotaExceeded,
+    io::ErrorKind::FileTooLarge,
+    io::ErrorKind::CrossesDevices,
+    io::ErrorKind::TooManyLinks,
+    io::ErrorKind::InvalidFilename,
+    io::ErrorKind::InvalidInput,
+    io::ErrorKind::InvalidData,
+    io::ErrorKind::Unsupported,
+];
+
 impl StoreError {
     /// Whether trying the same call again may help.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NotFound { .. } | Self::Exists { .. } | Self::Short { .. } | Self::Unusable { .. } => {
-                Retry::Never
-            }
-            Self::Full { .. } => Retry::Never,
+            Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::Short { .. }
+            | Self::NotKept { .. }
+            | Self::Altered { .. }
+            | Self::Full { .. }
+            | Self::Unusable { .. }
+            | Self::Stopped { .. } => Retry::Never,
+            Self::Io { cause, .. } if REFUSALS.contains(&cause.kind()) => Retry::Never,
             Self::Io { .. } => Retry::Later,
         }
     }
@@ -167,7 +238,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// The size of the file. Errors: [`StoreError::NotFound`], [`StoreError::Io`].
     fn size(&self, name: FileName) -> Result<ByteCount, StoreError>;
 
-    /// All files of a kind, sorted by id; files whose names are no ids are passed over.
+    /// When the file was stored, by the store's own clock; none where the store does not say. Errors: as
+    /// [`ObjectStore::size`].
+    ///
+    /// Only differences between two such times of one store mean anything.
+    fn stored_at(&self, name: FileName) -> Result<Option<Timestamp>, StoreError> {
+        self.size(name).map(|_size| None)
+    }
+
+    /// All files of a kind, sorted by id, each once; files whose names are no ids are passed over.
     fn list(&self, kind: FileKind) -> Result<Vec<Listed>, StoreError>;
 
     /// Removes the file. Errors: [`StoreError::NotFound`], [`StoreError::Io`].

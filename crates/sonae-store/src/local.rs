@@ -201,11 +201,15 @@ impl LocalStore {
         let folder = self.folder_for(name)?;
         let temp = Temp::write(&self.root, bytes)?;
         let leaf = leaf_of(name);
-        match name {
-            FileName::Config => temp.place_new(&folder, &leaf)?,
-            FileName::Hashed(..) => temp.place(&folder, &leaf)?,
+        let placed = match name {
+            FileName::Config => temp.place_new(&folder, &leaf),
+            FileName::Hashed(..) => temp.place(&folder, &leaf),
+        };
+        match placed {
+            // What is there already may have come from an earlier try that got this far and no further.
+            Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(cause),
+            other => sync_folder(&folder).and(other),
         }
-        sync_folder(&folder)
     }
 
     fn open_file(&self, name: FileName) -> Result<File, StoreError> {
@@ -297,6 +301,12 @@ impl ObjectStore for LocalStore {
             .map_err(|cause| self.failed_file("look up", name, cause.into()))
     }
 
+    fn stored_at(&self, name: FileName) -> Result<Option<Timestamp>, StoreError> {
+        rustix::fs::statat(&self.root, name.to_string(), AtFlags::empty())
+            .map(|stat| Some(Timestamp::from_micros(micros_of(&stat))))
+            .map_err(|cause| self.failed_file("look up", name, cause.into()))
+    }
+
     fn list(&self, kind: FileKind) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         let folders = match kind {
@@ -309,18 +319,23 @@ impl ObjectStore for LocalStore {
             self.list_folder(&folder, &mut listed).map_err(|cause| self.failed("list", &folder, cause))?;
         }
         listed.sort_unstable();
+        // A folder that changes while it is read may name an entry twice.
+        listed.dedup_by_key(|file| file.id);
         Ok(listed)
     }
 
     fn remove(&self, name: FileName) -> Result<(), StoreError> {
         rustix::fs::openat(&self.root, folder_of(name), OPEN_FOLDER, Mode::empty())
-            .and_then(|folder| {
-                rustix::fs::unlinkat(&folder, leaf_of(name), AtFlags::empty())?;
-                Ok(folder)
-            })
             .map_err(io::Error::from)
-            // Without this, a removed index could come back after the packs that it names are gone for good.
-            .and_then(|folder| sync_folder(&folder))
+            .and_then(|folder| {
+                let removed = rustix::fs::unlinkat(&folder, leaf_of(name), AtFlags::empty());
+                // Without this, a removed index could come back after the packs that it names are gone for good. The
+                // same where the file is gone already: an earlier try may have come this far and no further.
+                if matches!(removed, Ok(()) | Err(Errno::NOENT)) {
+                    sync_folder(&folder)?;
+                }
+                Ok(removed?)
+            })
             .map_err(|cause| self.failed_file("remove", name, cause))
     }
 }
@@ -456,6 +471,12 @@ fn regular_file(folder: impl AsFd, name: &std::ffi::CStr) -> io::Result<Option<r
 
 fn size_of(stat: &rustix::fs::Stat) -> ByteCount {
     ByteCount::new(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// When the file was last written, by the clock of the machine that holds the file system.
+fn micros_of(stat: &rustix::fs::Stat) -> i64 {
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    stat.st_mtime.saturating_mul(1_000_000).saturating_add(nanos / 1_000)
 }
 
 fn failed(

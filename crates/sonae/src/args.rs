@@ -32,6 +32,12 @@ pub(crate) struct Global {
     /// The file that holds the password and nothing else
     #[arg(long, global = true, value_name = "FILE", env = "SONAE_PASSWORD_FILE")]
     pub(crate) password_file: Option<OsString>,
+    /// Most that is written to the repository in a second, in KiB; also with K, M or G behind the number
+    #[arg(long, global = true, value_name = "RATE")]
+    pub(crate) limit_upload: Option<String>,
+    /// Most that is read from the repository in a second, in KiB; also with K, M or G behind the number
+    #[arg(long, global = true, value_name = "RATE")]
+    pub(crate) limit_download: Option<String>,
     /// Print one JSON document on standard output, and progress as JSON lines on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -85,6 +91,20 @@ pub(crate) enum RepoCommand {
         /// Read and verify all data, too
         #[arg(long)]
         read_data: bool,
+    },
+    /// Check without a key that every file holds what its name says
+    KeylessCheck,
+    /// Rebuild the index from the packs
+    RepairIndex {
+        /// Change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove locks that were left behind
+    Unlock {
+        /// Also those that count as in use
+        #[arg(long)]
+        remove_all: bool,
     },
 }
 

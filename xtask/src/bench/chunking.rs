@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::corpus::{self, Size};
 use super::machine::{quoted, shown};
-use super::programs;
+use crate::programs;
 
 /// Of which images.
 #[derive(Debug, clap::Args)]

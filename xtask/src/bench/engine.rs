@@ -11,7 +11,7 @@ use super::figures::{Contender, Failure, Figures, Presence, Sample, Setting, Ste
 use super::goals::{self, Huge, State};
 use super::machine::{self, Cache, Machine, quoted};
 use super::peers::{self, Column, Peer};
-use super::programs;
+use crate::programs;
 use super::table;
 use crate::host;
 

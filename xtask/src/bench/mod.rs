@@ -9,7 +9,6 @@ mod figures;
 mod goals;
 mod machine;
 mod peers;
-mod programs;
 mod stats;
 mod table;
 

@@ -12,6 +12,9 @@ pub const SALT_BYTES: usize = 64;
 pub const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Most parallel lanes a key file may ask of us, for the same reason.
 pub const LANES_MAX: u32 = 64;
+/// Most work a key file may ask of us, all lanes together: 32 times that of [`KdfCost::STANDARD`], so that twenty hostile
+/// files cost minutes and not hours.
+pub const WORK_BYTES_MAX: u64 = 2 << 30;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -50,11 +53,14 @@ impl KdfCost {
     pub const FOR_TESTS: Self = Self { log_n: 4, r: 8, p: 1 };
 
     /// The cost that a key file states. Errors: [`KdfError`] unless `N` is a power of two above one and all of it
-    /// stays within [`MEMORY_BYTES_MAX`] and [`LANES_MAX`].
+    /// stays within [`MEMORY_BYTES_MAX`], [`LANES_MAX`] and [`WORK_BYTES_MAX`].
     pub fn parse(n: u64, r: u32, p: u32) -> Result<Self, KdfError> {
         let error = KdfError { n, r, p };
         let memory = n.checked_mul(128).and_then(|bytes| bytes.checked_mul(u64::from(r))).ok_or(error)?;
         if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 || LANES_MAX < p || MEMORY_BYTES_MAX < memory {
+            return Err(error);
+        }
+        if WORK_BYTES_MAX < memory * u64::from(p) {
             return Err(error);
         }
         let log_n = u8::try_from(n.trailing_zeros()).expect("a u64 has at most 63 trailing zeros");
@@ -66,6 +72,12 @@ impl KdfCost {
     #[must_use]
     pub fn n(self) -> u64 {
         1 << self.log_n
+    }
+
+    /// Bytes that one guess fills and mixes, all lanes together.
+    #[must_use]
+    pub fn work_bytes(self) -> u64 {
+        128 * self.n() * u64::from(self.r) * u64::from(self.p)
     }
 }
 

@@ -17,7 +17,9 @@ use sonae_types::Entropy;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use kdf::{KdfCost, KdfError, LANES_MAX, MEMORY_BYTES_MAX, Password, SALT_BYTES, derive};
+pub use kdf::{
+    KdfCost, KdfError, LANES_MAX, MEMORY_BYTES_MAX, Password, SALT_BYTES, WORK_BYTES_MAX, derive,
+};
 
 /// Bytes of the initialisation vector in front of the ciphertext.
 pub const IV_BYTES: usize = 16;

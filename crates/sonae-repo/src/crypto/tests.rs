@@ -90,6 +90,8 @@ fn hostile_kdf_parameters_are_refused_before_any_memory_is_taken() {
         (1 << 15, 0, 1),
         (1 << 15, 8, 65),
         (1 << 63, 1 << 30, 1),
+        (1 << 20, 8, 3),
+        (1 << 16, 8, 64),
     ] {
         assert!(KdfCost::parse(n, r, p).is_err(), "{n} {r} {p}");
     }

@@ -15,6 +15,10 @@ use table::Table;
 /// Most blobs in one index file; readers advise it to stay below 8 MiB.
 pub const INDEX_BLOBS_MAX: usize = 50_000;
 
+/// Most places of one blob that are kept. Hundreds of machines may store the same chunk at once, each a copy; a hostile
+/// index could name millions, and every one of them would be compared with all before it.
+pub const COPIES_MAX: usize = 1_000;
+
 /// All index files of a repository added up.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -36,21 +40,25 @@ pub struct Location {
 pub struct PlaceNumber(u32);
 
 impl Index {
-    /// Adds what a pack holds. The same pack twice does no harm; a blob in several packs keeps all its places.
+    /// Adds what a pack holds. The same pack twice does no harm; a blob in several packs keeps its places, at most
+    /// [`COPIES_MAX`] of them.
     pub fn add(&mut self, pack: &IndexedPack) {
         let number = u32::try_from(self.packs.len()).expect("fewer than 2^31 packs");
+        self.packs.push(pack.id);
         let mut used = false;
         for blob in &pack.blobs {
-            let known = self
-                .locations(blob.kind, blob.id)
-                .any(|place| place.pack == pack.id && place.blob.offset == blob.offset);
-            if !known {
+            let (mut copies, mut known) = (0, false);
+            for place in self.locations(blob.kind, blob.id) {
+                copies += 1;
+                known = known || (place.pack == pack.id && place.blob.offset == blob.offset);
+            }
+            if !known && copies < COPIES_MAX {
                 self.table.insert(blob, number);
                 used = true;
             }
         }
-        if used {
-            self.packs.push(pack.id);
+        if !used {
+            self.packs.pop();
         }
     }
 

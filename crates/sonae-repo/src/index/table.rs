@@ -1,12 +1,14 @@
 //! A hash table of blobs that takes at most 64 bytes a blob: 48 for the entry, and two to three slots of four bytes.
 //!
 //! Entries lie in segments of fixed length, so that growing never copies them and never leaves half the memory empty.
-//! Blob ids are SHA-256, so their first bytes are hash enough; an attacker who can choose ids can only make his own
-//! repository slow.
+//! Blob ids are SHA-256 and hash enough where they are true. An index file may state others, all of which would begin
+//! alike; so they are hashed once more, under a seed that nobody knows.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
 
 use sonae_types::Digest;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::blob::{BlobEntry, BlobKind};
 
@@ -33,6 +35,17 @@ pub(super) struct Table {
     segments: Vec<Vec<Entry>>,
     slots: Vec<u32>,
     len: usize,
+    seed: Seed,
+}
+
+/// Another one for every table. It decides only which slot is tried first, which nobody gets to see.
+#[derive(Debug)]
+struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(()))
+    }
 }
 
 impl Table {
@@ -74,7 +87,7 @@ impl Table {
     /// The numbers of all entries of this blob, oldest first.
     pub(super) fn find_numbers(&self, kind: BlobKind, id: Digest) -> impl Iterator<Item = u32> + '_ {
         let count = self.slots.len();
-        let start = if count == 0 { 0 } else { home(id.as_bytes(), count) };
+        let start = if count == 0 { 0 } else { self.home(id.as_bytes()) };
         (0..count)
             .map(move |step| self.slots[(start + step) % count])
             .take_while(|slot| *slot != FREE)
@@ -96,6 +109,12 @@ impl Table {
         self.segments.len() * SEGMENT * size_of::<Entry>() + self.slots.capacity() * size_of::<u32>()
     }
 
+    /// How many slots the worst search goes through.
+    #[cfg(test)]
+    pub(super) fn longest_search(&self) -> usize {
+        self.slots.chunk_by(|a, b| *a != FREE && *b != FREE).map(<[u32]>::len).max().unwrap_or(0)
+    }
+
     fn grow(&mut self) {
         // By a half, not double: between a half and a third full, at most 12 bytes a blob.
         let count = (self.slots.len() * 3 / 2).max(1 << 10);
@@ -110,11 +129,18 @@ impl Table {
 
     fn place(&mut self, id: &[u8; 32], number: u32) {
         let count = self.slots.len();
-        let mut at = home(id, count);
+        let mut at = self.home(id);
         while self.slots[at] != FREE {
             at = (at + 1) % count;
         }
         self.slots[at] = number;
+    }
+
+    /// Maps an id onto the slots without a division that would show a pattern: the high product of hash and count.
+    fn home(&self, id: &[u8; 32]) -> usize {
+        let hash = xxh3_64_with_seed(id, self.seed.0);
+        let high = (u128::from(hash) * self.slots.len() as u128) >> 64;
+        usize::try_from(high).expect("below the number of slots")
     }
 
     fn entry(&self, number: u32) -> &Entry {
@@ -138,11 +164,4 @@ impl Entry {
         };
         (blob, self.pack & !TREE_BIT)
     }
-}
-
-/// Maps an id onto the slots without a division that would show a pattern: the high product of hash and count.
-fn home(id: &[u8; 32], count: usize) -> usize {
-    let hash = u64::from_le_bytes(id[..8].try_into().expect("an id has 32 bytes"));
-    let high = (u128::from(hash) * count as u128) >> 64;
-    usize::try_from(high).expect("below count")
 }

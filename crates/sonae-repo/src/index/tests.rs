@@ -71,3 +71,34 @@ fn a_blob_takes_at_most_64_bytes_at_every_size_from_ten_thousand_on() {
         }
     }
 }
+
+#[test]
+fn a_pack_that_lists_a_blob_twice_keeps_both_places() {
+    let mut index = Index::default();
+    let blobs = [0, 100].map(|offset| blob(1, BlobKind::Data, offset)).to_vec();
+    index.add(&IndexedPack { id: id(7), blobs: blobs.clone() });
+    assert_eq!(index.locations(BlobKind::Data, id(1)).map(|place| place.blob).collect::<Vec<_>>(), blobs);
+}
+
+#[test]
+fn of_a_blob_that_lies_everywhere_a_thousand_places_are_kept() {
+    let mut index = Index::default();
+    let blobs = (0..100_000).map(|offset| blob(1, BlobKind::Data, offset)).collect();
+    index.add(&IndexedPack { id: id(7), blobs });
+    assert_eq!(index.locations(BlobKind::Data, id(1)).count(), COPIES_MAX);
+}
+
+#[test]
+fn ids_that_begin_alike_are_found_as_fast_as_others() {
+    // Were they sorted by their first bytes alone, this would go through a billion entries.
+    let alike = |n: u32| {
+        let mut bytes = [0; 32];
+        bytes[28..].copy_from_slice(&n.to_le_bytes());
+        Digest::new(bytes)
+    };
+    let entry = |n: u32| BlobEntry { id: alike(n), ..blob(1, BlobKind::Data, n) };
+    let mut index = Index::default();
+    index.add(&IndexedPack { id: id(7), blobs: (0..50_000).map(entry).collect() });
+    assert!(index.table.longest_search() < 1_000);
+    assert!((0..50_000).all(|n| index.has(BlobKind::Data, alike(n))));
+}

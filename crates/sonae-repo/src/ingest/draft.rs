@@ -1,5 +1,6 @@
 //! From sealed packs to index files: a pack's blobs are listed only after the pack is safe in the store.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::IngestError;
 use crate::blob::BlobBatch;
 use crate::environment::Progress;
 use crate::index::{INDEX_BLOBS_MAX, IndexedPack, encode_index};
+use crate::keep::{Confirm, keep};
 use crate::pack::{PackBuilder, SealedPack};
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName};
@@ -17,9 +19,16 @@ use crate::store::{FileKind, FileName};
 /// An index file is written at least this often, so that a long first run that dies need not store everything again.
 const INTERVAL: Duration = Duration::from_mins(10);
 
+/// The first of so many packs is read back whole from the store; of the others, name and length are asked for.
+const SAMPLED: usize = 16;
+
 /// The stored packs that no index file lists yet.
 #[derive(Debug, Default)]
-pub(super) struct IndexDraft(Mutex<Draft>);
+pub(super) struct IndexDraft {
+    draft: Mutex<Draft>,
+    /// Packs handed to the store so far.
+    packs: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Draft {
@@ -62,12 +71,13 @@ impl IndexDraft {
 
     /// Writes an index file with what is left.
     pub(super) fn flush(&self, repository: &Repository) -> Result<(), IngestError> {
-        let draft = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let draft = std::mem::take(&mut *self.draft.lock().unwrap_or_else(PoisonError::into_inner));
         if draft.packs.is_empty() {
             return Ok(());
         }
         let (id, bytes) = repository.encode_unpacked(&encode_index(&draft.packs));
-        repository.store.put(FileName::Hashed(FileKind::Index, id), &bytes).map_err(IngestError::Store)
+        keep(&*repository.store, FileName::Hashed(FileKind::Index, id), &bytes, Confirm::Bytes)
+            .map_err(IngestError::Store)
     }
 
     fn put(
@@ -76,14 +86,18 @@ impl IndexDraft {
         progress: &Progress,
         pack: SealedPack,
     ) -> Result<Vec<u8>, IngestError> {
-        repository
-            .store
-            .put(FileName::Hashed(FileKind::Data, pack.id), &pack.bytes)
+        // An index entry for a pack that is not there would keep every later run from storing its chunks again.
+        let confirm = if self.packs.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLED) {
+            Confirm::Bytes
+        } else {
+            Confirm::Length
+        };
+        keep(&*repository.store, FileName::Hashed(FileKind::Data, pack.id), &pack.bytes, confirm)
             .map_err(IngestError::Store)?;
         progress.store(ByteCount::of_len(pack.bytes.len()));
         let now = repository.environment.clock.monotonic();
         let full = {
-            let mut draft = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner);
             if draft.packs.is_empty() {
                 draft.since = now;
             }

@@ -212,7 +212,7 @@ impl<'a> Ingest<'a> {
             bytes,
         );
         self.totals.count(kind, bytes.len(), stored);
-        if pack.is_full() {
+        if pack.is_full(self.repository.pack_bytes) {
             self.draft.store_pack(self.repository, self.progress, pack, &mut BlobBatch::default())?;
         }
         if let Some(pack) = data_pack {
@@ -230,7 +230,7 @@ impl<'a> Ingest<'a> {
         let mut last = open.next().unwrap_or_default();
         for mut pack in open {
             last.append(&mut pack);
-            if last.is_full() {
+            if last.is_full(self.repository.pack_bytes) {
                 self.draft.store_pack(self.repository, self.progress, &mut last, &mut batch)?;
             }
         }

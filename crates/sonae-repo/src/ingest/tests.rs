@@ -1,6 +1,6 @@
 //! Disks go in and come back, whatever they hold; nothing of a failed run is a point.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use sonae_types::{ByteCount, Digest};
@@ -8,7 +8,9 @@ use sonae_types::{ByteCount, Digest};
 use super::*;
 use crate::crypto::Password;
 use crate::index::INDEX_BLOBS_MAX;
-use crate::store::{FileKind, FileName, Listed, MemoryStore};
+use crate::store::fault::{Fault, FaultStore};
+use crate::store::wrap::Verb;
+use crate::store::{FileKind, MemoryStore};
 use crate::testing::{Holes, MemoryDisk, environment, image, memory_repository, restore_disk, save_disk};
 
 fn target() -> ChunkTarget {
@@ -106,45 +108,6 @@ fn the_same_disk_several_times_in_one_run_is_stored_once() {
     assert_eq!(distinct.len() as u64, totals.data_blobs);
 }
 
-/// A store whose n-th write fails.
-#[derive(Debug)]
-struct FailingPut {
-    inner: MemoryStore,
-    left: AtomicUsize,
-}
-
-impl crate::store::ObjectStore for FailingPut {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-    fn put(&self, name: FileName, bytes: &[u8]) -> Result<(), StoreError> {
-        let left = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(1)))
-            .unwrap();
-        if left == 1 {
-            let cause = std::io::Error::from_raw_os_error(28);
-            return Err(StoreError::Full { name, location: "memory".to_owned(), cause });
-        }
-        self.inner.put(name, bytes)
-    }
-    fn get(&self, name: FileName) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(name)
-    }
-    fn get_range(&self, name: FileName, at: u64, into: &mut [u8]) -> Result<(), StoreError> {
-        self.inner.get_range(name, at, into)
-    }
-    fn size(&self, name: FileName) -> Result<ByteCount, StoreError> {
-        self.inner.size(name)
-    }
-    fn list(&self, kind: FileKind) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(kind)
-    }
-    fn remove(&self, name: FileName) -> Result<(), StoreError> {
-        self.inner.remove(name)
-    }
-}
-
 #[test]
 fn whichever_write_fails_no_point_appears_and_the_next_run_succeeds() {
     let bytes = image(&"n".repeat(40), 5);
@@ -152,9 +115,11 @@ fn whichever_write_fails_no_point_appears_and_the_next_run_succeeds() {
     for nth in 1.. {
         let memory = MemoryStore::new();
         drop(memory_repository(&memory));
-        let store = FailingPut { inner: memory.clone(), left: AtomicUsize::new(nth) };
+        let store = FaultStore::planned(Arc::new(memory.clone()), move |seen| {
+            (seen.verb == Verb::Put && seen.number_of_verb == nth).then_some(Fault::Full)
+        });
         let password = Password::from_file_bytes(b"secret");
-        let repository = Repository::open(std::sync::Arc::new(store), environment(), &password).unwrap();
+        let repository = Repository::open(Arc::new(store), environment(), &password).unwrap();
         if save_disk(&repository, bytes.clone(), Holes::Untold).is_ok() {
             break;
         }

@@ -93,7 +93,7 @@ impl Worker<'_, '_, '_> {
         );
         ingest.claimed.note_stored(id, stored);
         ingest.totals.count(BlobKind::Data, bytes.len(), stored);
-        if self.pack.is_full() {
+        if self.pack.is_full(repository.pack_bytes) {
             self.hand_over();
         }
     }

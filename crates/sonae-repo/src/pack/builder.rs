@@ -39,10 +39,10 @@ impl PackBuilder {
         self.blobs.is_empty()
     }
 
-    /// Whether it is time to seal this pack.
+    /// Whether it is time to seal this pack, where packs are to have `bytes`.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        PACK_BYTES <= self.len || PACK_BLOBS_MAX <= self.blobs.len()
+    pub fn is_full(&self, bytes: usize) -> bool {
+        bytes <= self.len || PACK_BLOBS_MAX <= self.blobs.len()
     }
 
     /// Filled bytes.

@@ -51,6 +51,14 @@ pub(super) fn write_header(blobs: &[BlobEntry], out: &mut Vec<u8>) {
     }
 }
 
+/// The header of these blobs, in plaintext, for whoever forges one.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn plain_header(blobs: &[BlobEntry]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    write_header(blobs, &mut plain);
+    plain
+}
+
 /// The length of the sealed header, from the last four bytes of a pack of `pack_bytes`.
 ///
 /// Errors: [`HeaderError::Length`] where it cannot be.

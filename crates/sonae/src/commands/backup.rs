@@ -7,6 +7,7 @@ use sonae_agent::{Failure, Fault};
 use sonae_text::{keys, number};
 use sonae_types::{DiskName, Message};
 
+use super::verify::print_findings;
 use super::{Context, vm_name};
 use crate::args::BackupArgs;
 use crate::exit::Exit;
@@ -19,7 +20,7 @@ pub(super) fn run(context: &Context<'_>, args: &BackupArgs) -> Result<Exit, Fail
     let repository = context.open()?;
     let clock = &*repository.environment().clock;
     let report = shown(context.output, context.show(), clock, Phase::Reading, |progress| {
-        backup(&repository, &request, context.stop, progress)
+        backup(&repository, &request, &context.access.repeats, context.stop, progress)
     })?;
     let output = context.output;
     let duration = number::duration(std::time::Duration::from_millis(report.duration_ms), output.language);
@@ -56,6 +57,16 @@ pub(super) fn run(context: &Context<'_>, args: &BackupArgs) -> Result<Exit, Fail
             .with("point", report.point.short())
             .with("duration", duration),
     );
+    if 0 < report.repeated_operations {
+        output.say(&Message::new(keys::BACKUP_RUN_REPEATED).with("count", report.repeated_operations));
+        let cause = context.access.repeats.last_cause();
+        cause.iter().for_each(|cause| output.line(&output.cause(cause)));
+    }
+    if !report.findings.is_empty() {
+        output.say(&Message::new(keys::BACKUP_RUN_FINDINGS).with("count", report.findings.len()));
+        print_findings(output, &report.findings);
+        output.remedy(&Message::new(keys::REMEDY_BACKUP_FINDINGS));
+    }
     output.document(&report);
     Ok(Exit::Done)
 }

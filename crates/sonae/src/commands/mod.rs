@@ -2,6 +2,8 @@
 
 mod backup;
 mod key;
+mod limits;
+mod maintain;
 mod points;
 mod repo;
 mod restore;
@@ -9,9 +11,10 @@ mod verify;
 
 use std::path::Path;
 
-use sonae_agent::repository::{Address, open};
+use sonae_agent::repository::{Access, Address, open};
 use sonae_agent::{Failure, Fault, system_environment};
 use sonae_repo::crypto::Password;
+use sonae_repo::store::Repeats;
 use sonae_repo::{Repository, Stop};
 use sonae_text::keys;
 use sonae_types::{Message, VmName};
@@ -20,17 +23,21 @@ use crate::args::{Arguments, Command, Global};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::progress::Show;
+use limits::limits;
 
 /// What every command works with.
 pub(crate) struct Context<'a> {
     global: &'a Global,
     output: &'a Output,
     stop: &'a Stop,
+    access: Access,
 }
 
 /// Does what the arguments ask.
 pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result<Exit, Failure> {
-    let context = Context { global: &arguments.global, output, stop };
+    let limits = limits(&arguments.global)?;
+    let access = Access { stop: stop.clone(), limits, repeats: Repeats::default() };
+    let context = Context { global: &arguments.global, output, stop, access };
     match &arguments.command {
         Command::Repo(command) => repo::run(&context, command),
         Command::Key(command) => key::run(&context, command),
@@ -58,7 +65,7 @@ impl Context<'_> {
     }
 
     fn open(&self) -> Result<Repository, Failure> {
-        open(&self.address()?, system_environment(), &self.password()?)
+        open(&self.address()?, &self.access, system_environment(), &self.password()?)
     }
 
     fn show(&self) -> Show {

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use sonae_agent::maintain::RepairMode;
 use sonae_agent::repository::{info, init};
 use sonae_agent::verify::{Verdict, check};
 use sonae_agent::{Failure, system_environment};
 use sonae_repo::check::Depth;
+use sonae_repo::lock::Unlock;
 use sonae_text::{keys, number};
 use sonae_types::Message;
 
-use super::Context;
 use super::verify::{exit_of, print_findings};
+use super::{Context, maintain};
 use crate::args::RepoCommand;
 use crate::exit::Exit;
 use crate::progress::{Phase, shown};
@@ -21,13 +23,18 @@ pub(super) fn run(context: &Context<'_>, command: &RepoCommand) -> Result<Exit, 
         RepoCommand::Info => describe(context),
         RepoCommand::Check { read_data: false } => check_all(context, Depth::Structure),
         RepoCommand::Check { read_data: true } => check_all(context, Depth::Data),
+        RepoCommand::KeylessCheck => maintain::keyless(context),
+        RepoCommand::RepairIndex { dry_run: true } => maintain::repair(context, RepairMode::DryRun),
+        RepoCommand::RepairIndex { dry_run: false } => maintain::repair(context, RepairMode::Done),
+        RepoCommand::Unlock { remove_all: true } => maintain::unlock(context, Unlock::All),
+        RepoCommand::Unlock { remove_all: false } => maintain::unlock(context, Unlock::Worthless),
     }
 }
 
 fn create(context: &Context<'_>) -> Result<Exit, Failure> {
     // The password first: a wrong file must not leave an empty repository behind.
     let (address, password) = (context.address()?, context.password()?);
-    let report = init(&address, system_environment(), &password)?;
+    let report = init(&address, &context.access, system_environment(), &password)?;
     context
         .output
         .say(&Message::new(keys::REPO_INIT_DONE).with("location", &report.location).with("id", report.id));

@@ -82,10 +82,65 @@ fn a_lost_pack_and_a_damaged_index_are_found_without_reading_data() {
     world.ok(&["repo", "check"]);
     world.flip(&largest(&world, "repo/index"), 40);
     assert_eq!(world.json(&["repo", "check"], 13)["findings"][0]["kind"], "file");
-    let before = world.files("repo");
-    let backup = ["backup", "--vm", "web01", "--disk", "vda=vda.raw"];
-    assert_eq!(world.json(&backup, 13)["error"]["name"], "damage-found");
-    assert_eq!(world.files("repo"), before, "nothing is built on half an index");
+}
+
+#[test]
+fn a_backup_is_made_in_a_damaged_repository_too_and_tells_the_damage() {
+    for damage in ["index", "data"] {
+        let world = World::with_point();
+        let file = largest(&world, &format!("repo/{damage}"));
+        std::fs::remove_file(&file).unwrap();
+        if damage == "index" {
+            std::fs::write(&file, b"no index").unwrap();
+        }
+        let backup = ["backup", "--vm", "web01", "--disk", "vda=vda.raw"];
+        let run = world.run(&[&backup[..], &["--json"]].concat());
+        let report = run.document();
+        let kind = if damage == "index" { "file" } else { "pack-missing" };
+        assert_eq!((run.code, &report["findings"][0]["kind"]), (0, &Value::from(kind)), "{report}");
+        let point = report["point"].as_str().unwrap();
+        assert_eq!(world.json(&["verify", point], 0)["verdict"], "good");
+        let text = world.run(&backup).text();
+        assert!(text.contains("sonae repo repair-index"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_its_name_says_is_found_without_a_key() {
+    let world = World::with_point();
+    let check = ["repo", "keyless-check", "--password-file", "nowhere"];
+    let good = world.json(&check, 0);
+    assert_eq!(good["verdict"], "good");
+    assert!(5 <= good["files"].as_u64().unwrap(), "{good}");
+    for kind in ["data", "index", "snapshots", "keys"] {
+        let world = World::with_point();
+        let file = largest(&world, &format!("repo/{kind}"));
+        world.flip(&file, 33);
+        let report = world.json(&check, 13);
+        let path = report["findings"][0]["path"].as_str().unwrap();
+        assert!(file.ends_with(path), "{path} of {report}");
+        assert!(world.run(&check).text().contains("its bytes hash to"));
+    }
+    world.json(&["repo", "keyless-check", "--repo", "nowhere"], 10);
+}
+
+#[test]
+fn a_lost_index_is_named_with_the_remedy_and_rebuilt() {
+    let world = World::with_point();
+    let restore = ["restore", "latest", "--vm", "web01", "--disk", "vda", "--to", "out.raw"];
+    let index = largest(&world, "repo/index");
+    std::fs::remove_file(&index).unwrap();
+    world.json(&restore, 13);
+    let told = world.json(&["repo", "repair-index", "--dry-run"], 0);
+    assert_eq!((&told["mode"], world.files("repo/index").len()), (&Value::from("dry-run"), 0));
+    let done = world.json(&["repo", "repair-index"], 0);
+    assert_eq!((&done["mode"], &done["added_packs"]), (&Value::from("done"), &told["added_packs"]));
+    world.ok(&restore);
+    assert!(world.run(&["repo", "repair-index"]).text().contains("Nothing was changed"));
+    let pack = largest(&world, "repo/data");
+    std::fs::remove_file(&pack).unwrap();
+    let report = world.json(&["repo", "repair-index"], 13);
+    assert_eq!(report["findings"][0]["kind"], "pack-missing");
 }
 
 #[test]

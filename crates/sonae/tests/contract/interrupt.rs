@@ -58,6 +58,28 @@ fn a_run_that_is_interrupted_leaves_no_point_and_no_lock_and_the_next_one_works(
     assert!(same(&world, "big.raw", "out.raw"));
 }
 
+#[test]
+fn a_run_that_waits_for_a_limit_can_be_interrupted() {
+    let world = World::with_point();
+    world.noise("more.raw", 8 * MIB, 3);
+    let before = world.files("repo/data");
+    // At 1 KiB a second each of these would take more than an hour.
+    let cases: [&[&str]; 2] = [
+        &["backup", "--vm", "web02", "--disk", "vda=more.raw", "--limit-upload", "1"],
+        &["verify", "--all", "--limit-download", "1"],
+    ];
+    for args in cases {
+        let mut child = world.start(args);
+        wait_until(&mut child, || !world.files("repo/locks").is_empty());
+        let run = interrupt(child);
+        assert_eq!(run.code, 130, "{args:?}: {run:?}");
+        assert_eq!(world.files("repo/locks"), [], "{args:?}");
+        assert_eq!(world.files("repo/data"), before, "{args:?}");
+    }
+    world.ok(&["verify", "--all", "--limit-download", "1G"]);
+    world.ok(&["backup", "--vm", "web02", "--disk", "vda=more.raw", "--limit-upload", "1G"]);
+}
+
 fn same(world: &World, one: &str, other: &str) -> bool {
     let read = |name| std::fs::read(world.path(name)).expect("an image");
     read(one) == read(other)

@@ -9,7 +9,7 @@ use crate::golden;
 use crate::world::{Run, World};
 
 /// Fields whose texts are a fixed set of words, and so belong to the shape.
-const WORDS: [&str; 7] = ["mode", "reason", "kind", "verdict", "state", "consistency", "name"];
+const WORDS: [&str; 8] = ["mode", "reason", "kind", "verdict", "state", "consistency", "name", "begun"];
 
 /// The value with types in place of values; of a list, the shapes that its elements have.
 fn shape(field: &str, value: &Value) -> Value {
@@ -50,11 +50,14 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 12] = [
+    let commands: [(&str, Vec<&str>); 15] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
         ("repo check --read-data", vec!["repo", "check", "--read-data"]),
+        ("repo keyless-check", vec!["repo", "keyless-check"]),
+        ("repo repair-index", vec!["repo", "repair-index"]),
+        ("repo unlock", vec!["repo", "unlock"]),
         ("backup", BACKUP[..7].to_vec()),
         ("points", vec!["points"]),
         ("show", latest("show")),
@@ -86,7 +89,8 @@ fn the_documents_of_the_contract_have_its_fields() {
     let world = World::with_point();
     let run = world.run(&BACKUP);
     let report = run.document();
-    assert_eq!(fields(&report), BTreeSet::from(["point", "vm", "disks", "duration_ms"]));
+    let all = ["point", "vm", "disks", "findings", "repeated_operations", "duration_ms"];
+    assert_eq!(fields(&report), BTreeSet::from(all));
     let disk = BTreeSet::from([
         "name",
         "size_bytes",

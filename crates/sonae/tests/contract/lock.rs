@@ -34,6 +34,21 @@ fn a_held_repository_is_refused_by_everything_that_needs_it_alone_or_at_all() {
 }
 
 #[test]
+fn unlocking_leaves_living_work_alone_unless_it_is_told_to() {
+    let world = World::with_point();
+    assert!(world.run(&["repo", "unlock"]).text().contains("no locks"));
+    let lock = world.open().lock(LockKind::Exclusive).unwrap();
+    let report = world.json(&["repo", "unlock"], 0);
+    assert_eq!((&report["kept"], &report["locks"][0]["standing"]), (&1.into(), &"held".into()), "{report}");
+    let text = world.run(&["repo", "unlock"]).text();
+    assert!(text.contains("--remove-all"), "{text}");
+    let report = world.json(&["repo", "unlock", "--remove-all"], 0);
+    assert_eq!((&report["removed"], &report["locks"][0]["fate"]), (&1.into(), &"removed".into()), "{report}");
+    world.ok(&["verify", "--all"]);
+    assert!(lock.confirm().is_err(), "the holder learns of it");
+}
+
+#[test]
 fn work_that_shares_the_repository_keeps_only_the_remover_out() {
     let world = World::with_point();
     let repository = world.open();

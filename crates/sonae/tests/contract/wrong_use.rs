@@ -151,6 +151,9 @@ fn settings_machines_and_keys_that_are_not_there() {
             (&["points", "--vm", "db01"], "no recovery point of the machine db01"),
             (&["verify", "--all", "--vm", "db01"], "no recovery point of the machine db01"),
             (&["show", "latest", "--vm", "a/b"], "a/b cannot be the name of a machine"),
+            (&["points", "--limit-upload", "0"], "\"0\" is no value for --limit-upload"),
+            (&["points", "--limit-download", "10MB"], "\"10MB\" is no value for --limit-download"),
+            (&["points", "--limit-download"], "--limit-download <RATE> needs a value"),
         ],
     );
 }

@@ -2,21 +2,34 @@
 //!
 //! Protocol: look for conflicts, write the lock, wait, look again, step back on conflict. A lock is refreshed by
 //! writing a new file and then removing the old one.
+//!
+//! A lock whose process is gone from this machine counts for nothing and is cleared away. One that nobody refreshed for
+//! [`STALE`] counts for nothing when its stamp and the clock of the store both say so: a machine whose clock is a day
+//! off must not take the locks of others for old.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use serde::{Deserialize, Serialize};
-use sonae_types::{Digest, Timestamp};
+use sonae_types::Digest;
 
-use crate::environment::Liveness;
 use crate::json::to_go_json;
+use crate::keep::{Confirm, keep};
 use crate::reader::ReadError;
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName, StoreError};
-use crate::time::{from_rfc3339, to_rfc3339};
-use crate::unpacked::decode_unpacked;
+use crate::unpacked::{check_stored_size, decode_unpacked};
+
+mod file;
+#[cfg(test)]
+mod tests;
+mod unlock;
+
+pub(crate) use file::decode_lock;
+use file::{LockFile, StoreTime};
+
+pub use file::Standing;
+pub use unlock::{Fate, FoundLock, Holder, Unlock};
 
 /// How long to wait between writing a lock and looking for others again.
 pub const SETTLE: Duration = Duration::from_millis(200);
@@ -73,21 +86,6 @@ pub enum LockError {
     Store(#[from] StoreError),
 }
 
-/// The content of a lock file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockFile {
-    time: String,
-    exclusive: bool,
-    hostname: String,
-    #[serde(default)]
-    username: String,
-    pid: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    uid: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    gid: u32,
-}
-
 /// A lock that is held, and refreshed in the background, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -106,8 +104,8 @@ struct Held {
 #[derive(Debug)]
 struct State {
     id: Digest,
-    /// Monotonic time of the last confirmed refresh.
-    confirmed: Duration,
+    /// Monotonic time of the last confirmed refresh; none once somebody else removed the lock.
+    confirmed: Option<Duration>,
 }
 
 /// How long without a confirmed refresh before the holder must stop: three quarters of [`STALE`].
@@ -117,13 +115,15 @@ impl Repository {
     /// Takes a lock. Errors: [`LockError::Held`], [`LockError::Unreadable`], [`LockError::Store`].
     pub fn lock(&self, kind: LockKind) -> Result<Lock, LockError> {
         self.refuse_conflict(kind, None)?;
+        let begun = self.environment.clock.monotonic();
         let id = self.write_lock(kind)?;
         self.environment.clock.sleep(SETTLE);
         if let Err(conflict) = self.refuse_conflict(kind, Some(id)) {
-            self.store.remove(FileName::Hashed(FileKind::Lock, id))?;
+            // A lock that cannot be removed goes stale by itself; the conflict is what the caller must know.
+            drop(self.store.remove(lock_name(id)));
             return Err(conflict);
         }
-        let state = Mutex::new(State { id, confirmed: self.environment.clock.monotonic() });
+        let state = Mutex::new(State { id, confirmed: Some(begun) });
         let shared = Arc::new(Held { repository: self.clone(), kind, state });
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let held = Arc::clone(&shared);
@@ -132,37 +132,33 @@ impl Repository {
     }
 
     fn write_lock(&self, kind: LockKind) -> Result<Digest, StoreError> {
-        let worker = &self.environment.worker;
-        let file = LockFile {
-            time: to_rfc3339(self.environment.clock.now()),
-            exclusive: kind == LockKind::Exclusive,
-            hostname: worker.hostname.clone(),
-            username: worker.username.clone(),
-            pid: worker.pid,
-            uid: worker.uid,
-            gid: worker.gid,
-        };
+        let file = LockFile::of(&self.environment.worker, kind, self.environment.clock.now());
         let (id, bytes) = self.encode_unpacked(&to_go_json(&file));
-        self.store.put(FileName::Hashed(FileKind::Lock, id), &bytes)?;
+        keep(&*self.store, lock_name(id), &bytes, Confirm::Length)?;
         Ok(id)
     }
 
     fn refuse_conflict(&self, kind: LockKind, own: Option<Digest>) -> Result<(), LockError> {
         let location = || self.store.location().to_owned();
-        for file in self.store.list(FileKind::Lock)?.into_iter().filter(|file| Some(file.id) != own) {
+        let files = self.store.list(FileKind::Lock)?;
+        if own.is_some_and(|own| files.iter().all(|file| file.id != own)) {
+            // Others cannot see our lock, so it keeps nobody from anything.
+            return Err(LockError::Lost { location: location() });
+        }
+        for file in files.into_iter().filter(|file| Some(file.id) != own) {
             let lock = match self.lock_file(file.id) {
                 Ok(lock) => lock,
                 Err(ReadError::Store(error)) if error.is_not_found() => continue,
+                Err(ReadError::Store(error)) => return Err(error.into()),
                 Err(cause) => {
-                    return Err(LockError::Unreadable {
-                        location: location(),
-                        id: file.id,
-                        cause: Box::new(cause),
-                    });
+                    let cause = Box::new(cause);
+                    return Err(LockError::Unreadable { location: location(), id: file.id, cause });
                 }
             };
-            let compatible = kind == LockKind::Shared && !lock.exclusive;
-            if !compatible && !self.is_stale(&lock) {
+            if lock.is_abandoned(&self.environment.worker, &*self.environment.processes) {
+                // Only tidiness: it would keep other machines, which cannot know, waiting for half an hour.
+                drop(self.store.remove(lock_name(file.id)));
+            } else if !lock.allows(kind) && !self.is_stale(file.id, &lock, own)? {
                 let LockFile { hostname, username, pid, time, .. } = lock;
                 return Err(LockError::Held { location: location(), hostname, username, pid, since: time });
             }
@@ -171,36 +167,51 @@ impl Repository {
     }
 
     fn lock_file(&self, id: Digest) -> Result<LockFile, ReadError> {
-        let file = FileName::Hashed(FileKind::Lock, id);
+        let file = lock_name(id);
+        check_stored_size(self.store.size(file)?).map_err(|cause| ReadError::Unpacked { file, cause })?;
         let sealed = self.store.get(file)?;
         let json =
-            decode_unpacked(&self.key, id, &sealed).map_err(|cause| ReadError::Unpacked { file, cause })?;
-        serde_json::from_slice(&json).map_err(|cause| ReadError::Snapshot { file, cause })
+            decode_unpacked(&self.key, FileKind::Lock, id, &sealed).map_err(|cause| ReadError::Unpacked { file, cause })?;
+        decode_lock(&json).map_err(|cause| ReadError::Snapshot { file, cause })
     }
 
-    fn is_stale(&self, lock: &LockFile) -> bool {
-        let worker = &self.environment.worker;
-        let dead =
-            lock.hostname == worker.hostname && self.environment.processes.lives(lock.pid) == Liveness::Gone;
-        dead || stale_by_age(from_rfc3339(&lock.time), self.environment.clock.now())
+    /// Whether nobody refreshed the lock for [`STALE`]. Our own, once it is there, tells the time of the store.
+    fn is_stale(&self, id: Digest, lock: &LockFile, own: Option<Digest>) -> Result<bool, StoreError> {
+        if !lock.is_old(self.environment.clock.now()) {
+            return Ok(false);
+        }
+        let Some(own) = own else { return Ok(true) };
+        let now = self.store.stored_at(lock_name(own))?;
+        match self.store.stored_at(lock_name(id)) {
+            Ok(stored_at) => Ok(StoreTime { stored_at, now }.agrees()),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// Whether a lock last refreshed at `stamp` is stale; one whose stamp is no time is not, and must be removed by hand.
-fn stale_by_age(stamp: Option<Timestamp>, now: Timestamp) -> bool {
-    stamp.is_some_and(|stamp| STALE < now.since(stamp))
+fn lock_name(id: Digest) -> FileName {
+    FileName::Hashed(FileKind::Lock, id)
 }
 
 impl Lock {
-    /// Errors: [`LockError::Lost`] once the lock may have been taken for stale; whatever still removes or references
-    /// anything must stop then.
+    /// Makes sure that the lock still counts. Whatever still removes or references anything must ask right before.
+    ///
+    /// Errors: [`LockError::Lost`] once it may have been taken for stale, or was removed; [`LockError::Store`] when the
+    /// store cannot tell.
     pub fn confirm(&self) -> Result<(), LockError> {
-        let held = &self.shared;
-        let state = held.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.repository.environment.clock.monotonic().saturating_sub(state.confirmed) < LOST {
-            Ok(())
-        } else {
-            Err(LockError::Lost { location: held.repository.store.location().to_owned() })
+        let Held { repository, state, .. } = &*self.shared;
+        let lost = || LockError::Lost { location: repository.store.location().to_owned() };
+        let now = repository.environment.clock.monotonic();
+        // Held while the store is asked, so that a refresh does not remove the file meanwhile.
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.confirmed.is_none_or(|confirmed| LOST <= now.saturating_sub(confirmed)) {
+            return Err(lost());
+        }
+        match repository.store.size(lock_name(state.id)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Err(lost()),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -208,21 +219,30 @@ impl Lock {
 impl Held {
     fn keep_fresh(&self, stopped: &Receiver<()>) {
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REFRESH) {
-            // A refresh that fails is tried again after the next interval; `confirm` tells when it is too late.
-            if self.refresh().is_ok() {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.confirmed = self.repository.environment.clock.monotonic();
-            }
+            self.refresh();
         }
     }
 
-    fn refresh(&self) -> Result<(), StoreError> {
+    /// A refresh that fails is tried again after the next interval; [`Lock::confirm`] tells when it is too late.
+    fn refresh(&self) {
         let old = self.state.lock().unwrap_or_else(PoisonError::into_inner).id;
-        // Somebody removed our lock: it is not ours to write a new one and go on as if nothing had been.
-        self.repository.store.size(FileName::Hashed(FileKind::Lock, old))?;
-        let new = self.repository.write_lock(self.kind)?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).id = new;
-        self.repository.store.remove(FileName::Hashed(FileKind::Lock, old))
+        let store = &*self.repository.store;
+        match store.size(lock_name(old)) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                // Somebody removed our lock: to write a new one and go on as if nothing had been would be a lie.
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).confirmed = None;
+                return;
+            }
+            Err(_) => return,
+        }
+        // From before the writing, since that is what the file's stamp says.
+        let begun = self.repository.environment.clock.monotonic();
+        if let Ok(id) = self.repository.write_lock(self.kind) {
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { id, confirmed: Some(begun) };
+            // One that stays goes stale by itself.
+            drop(store.remove(lock_name(old)));
+        }
     }
 }
 
@@ -235,11 +255,6 @@ impl Drop for Lock {
         }
         let id = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).id;
         // A lock that cannot be removed goes stale by itself, since our process ends.
-        drop(self.shared.repository.store.remove(FileName::Hashed(FileKind::Lock, id)));
+        drop(self.shared.repository.store.remove(lock_name(id)));
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }

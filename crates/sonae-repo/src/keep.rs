@@ -1,0 +1,69 @@
+//! Storing a file and making sure that the store has it: a store that says yes and has nothing is found out before
+//! anything references the file.
+
+use sonae_types::ByteCount;
+
+use crate::store::{FileName, ObjectStore, StoreError};
+
+/// How sure to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirm {
+    /// The store has a file of this name and length.
+    Length,
+    /// The store gives the same bytes back.
+    Bytes,
+}
+
+/// Stores a file and asks the store for it.
+///
+/// Errors: those of [`ObjectStore::put`], [`StoreError::NotKept`], [`StoreError::Altered`]. What may then lie there in
+/// part is removed, since every later check would find it as damage; a configuration only where it is a part of ours.
+pub(crate) fn keep(
+    store: &dyn ObjectStore,
+    name: FileName,
+    bytes: &[u8],
+    confirm: Confirm,
+) -> Result<(), StoreError> {
+    let put = store.put(name, bytes);
+    let accepted = put.is_ok();
+    let kept = put.and_then(|()| confirmed(store, name, bytes, confirm));
+    let ours = match (&kept, name) {
+        (Ok(()), _) | (Err(StoreError::Exists { .. }), _) => false,
+        (Err(_), FileName::Hashed(..)) => true,
+        // Where the store took it, there was none before.
+        (Err(_), FileName::Config) => {
+            accepted
+                || store.get(name).is_ok_and(|found| found.len() < bytes.len() && bytes.starts_with(&found))
+        }
+    };
+    if ours {
+        // Where it cannot be removed, it is found as damage; nothing references it.
+        drop(store.remove(name));
+    }
+    kept
+}
+
+fn confirmed(
+    store: &dyn ObjectStore,
+    name: FileName,
+    bytes: &[u8],
+    confirm: Confirm,
+) -> Result<(), StoreError> {
+    let not_kept = |found| StoreError::NotKept {
+        name,
+        location: store.location().to_owned(),
+        expected: ByteCount::of_len(bytes.len()),
+        found,
+    };
+    let found = match confirm {
+        Confirm::Length => store.size(name).map(|size| (size, true)),
+        Confirm::Bytes => store.get(name).map(|found| (ByteCount::of_len(found.len()), found == bytes)),
+    };
+    match found {
+        Ok((size, _)) if size != ByteCount::of_len(bytes.len()) => Err(not_kept(Some(size))),
+        Ok((_, false)) => Err(StoreError::Altered { name, location: store.location().to_owned() }),
+        Ok((_, true)) => Ok(()),
+        Err(error) if error.is_not_found() => Err(not_kept(None)),
+        Err(error) => Err(error),
+    }
+}
