@@ -155,13 +155,14 @@ pub fn backup(
     let sources = open_sources(&request.disks)?;
     let files = read_files(&request.files)?;
     progress.expect(sources.iter().map(|source| source.disk.size()).sum());
-    let lock = repository.lock(LockKind::Shared)?;
+    let lock = repository.begin_lock(LockKind::Shared)?;
     // Points before the index, never after: whatever a listed point references is then in the index.
     let points = repository.points()?;
     let TrustedIndex { index, findings } = repository.load_trusted_index()?;
     let before = points.newest(|point| is_of(point, &request.vm));
     let before =
         before.map_or_else(|| Ok(Before::default()), |point| Before::load(repository, &index, point))?;
+    let lock = lock.settle()?;
     let mut ingest = Ingest::new(repository, &index, stop, progress);
     let inputs = sources
         .iter()

@@ -80,10 +80,11 @@ pub fn show(
     selector: &Selector,
     vm: Option<&VmName>,
 ) -> Result<ShowReport, Failure> {
-    let _lock = repository.lock(LockKind::Shared)?;
+    let lock = repository.begin_lock(LockKind::Shared)?;
     let points = repository.points()?;
     let point = select(&points, selector, vm)?;
     let index = repository.load_index_around_damage()?.index;
+    let _lock = lock.settle()?;
     let mut files = Vec::new();
     let mut unreadable = None;
     Walker::new(repository, &index).walk(point, &mut |met| match met {

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Fault};
 pub struct KeyReport {
     /// Its id.
     pub key: Digest,
-    /// Who added it; none when the file is damaged.
+    /// Who added it; none when the file is damaged or does not say.
     pub user: Option<String>,
     /// On which machine.
     pub host: Option<String>,
@@ -56,8 +56,8 @@ pub struct KeyChange {
 pub fn list(repository: &Repository) -> Result<KeyList, Failure> {
     let keys = repository.keys()?.into_iter().map(|slot| KeyReport {
         key: slot.id,
-        user: slot.file.as_ref().map(|file| file.username().to_owned()),
-        host: slot.file.as_ref().map(|file| file.hostname().to_owned()),
+        user: slot.file.as_ref().and_then(|file| said(file.username())),
+        host: slot.file.as_ref().and_then(|file| said(file.hostname())),
         created: slot.file.as_ref().and_then(|file| file.created()).map(to_rfc3339),
         state: match (&slot.file, slot.usage) {
             (None, _) => KeyState::Damaged,
@@ -66,6 +66,10 @@ pub fn list(repository: &Repository) -> Result<KeyList, Failure> {
         },
     });
     Ok(KeyList { keys: keys.collect() })
+}
+
+fn said(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Adds a slot for another password.

@@ -101,7 +101,7 @@ pub fn restore(
 ) -> Result<RestoreReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let _lock = repository.lock(LockKind::Shared)?;
+    let lock = repository.begin_lock(LockKind::Shared)?;
     let points = repository.points()?;
     let point = select(&points, &request.point, request.vm.as_ref())?;
     let index = repository.load_index_around_damage()?.index;
@@ -115,6 +115,7 @@ pub fn restore(
         return Err(ReadError::NoSuchPath { point: point.id, path }.into());
     };
     let size = ByteCount::new(size);
+    let _lock = lock.settle()?;
     let (target, unfinished) = match request.existing {
         Existing::Update if request.to.exists() => (RawTarget::update(&request.to, size), request.to.clone()),
         Existing::Refuse | Existing::Update => (RawTarget::create(&request.to, size), partial(&request.to)),

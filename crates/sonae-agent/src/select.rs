@@ -45,7 +45,10 @@ pub fn select<'a>(
             Err(Failure::new(Fault::WrongUse, Message::new(keys::ERROR_POINT_LATEST_NEEDS_VM))
                 .remedy(Message::new(keys::REMEDY_POINT_LATEST_NEEDS_VM)))
         }
-        (Selector::Latest, Some(vm)) => points.newest(|point| of_vm(&point)).ok_or_else(|| unknown_vm(vm)),
+        (Selector::Latest, Some(vm)) => points
+            .newest(|point| of_vm(&point) && is_whole_machine(point))
+            .or_else(|| points.newest(|point| of_vm(&point)))
+            .ok_or_else(|| unknown_vm(vm)),
         (Selector::Prefix(prefix), _) => match points
             .good
             .iter()
@@ -62,6 +65,13 @@ pub fn select<'a>(
             .remedy(Message::new(keys::REMEDY_POINT_AMBIGUOUS))),
         },
     }
+}
+
+/// Whether a point is one of the machine as such. A restic inside the machine saves folders of it under the same name,
+/// and must not become what `latest` restores; and somebody may have taken our tags away.
+fn is_whole_machine(point: &Point) -> bool {
+    let snapshot = &point.snapshot;
+    snapshot.is_ours() || snapshot.paths[..] == [format!("/{}", snapshot.hostname)]
 }
 
 /// Why nothing begins so: it is damaged, of another machine, or not there.

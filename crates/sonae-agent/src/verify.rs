@@ -97,7 +97,7 @@ pub fn verify(
 ) -> Result<VerifyReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let _lock = repository.lock(LockKind::Shared)?;
+    let lock = repository.begin_lock(LockKind::Shared)?;
     let points = repository.points()?;
     let chosen = match selection {
         Selection::One(selector) => vec![select(&points, selector, vm)?.clone()],
@@ -112,6 +112,7 @@ pub fn verify(
         return Err(unknown_vm(vm));
     }
     let loaded = repository.load_index_around_damage()?;
+    let _lock = lock.settle()?;
     let report = repository.verify(&chosen, &loaded.index, stop, progress)?;
     let mut findings = report.findings.iter().map(FindingReport::from).collect::<Vec<_>>();
     if *selection == Selection::All {

@@ -176,10 +176,8 @@ impl BlobOpener {
     ) -> Result<usize, BlobError> {
         let id = entry.id;
         entry.check_lengths()?;
-        let text_len = sealed
-            .len()
-            .checked_sub(OVERHEAD_BYTES)
-            .ok_or(BlobError::Length { id, length: entry.length })?;
+        let text_len =
+            sealed.len().checked_sub(OVERHEAD_BYTES).ok_or(BlobError::Length { id, length: entry.length })?;
         let forged = |cause| BlobError::Forged { id, cause };
         let Some(expanded) = entry.expanded else {
             key.open_into(sealed, &mut at_least(&mut self.plain, start + text_len)[start..])

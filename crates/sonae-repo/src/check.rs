@@ -153,21 +153,16 @@ impl Repository {
                 .map(|file| Finding::File { file: FileName::Hashed(kind, file.id), cause: file.cause });
             report.findings.extend(findings);
         }
-        let packs = self.compare_packs(index, &mut report)?;
-        let mut bad = HashSet::new();
+        let ComparedPacks { there, lost: mut bad } = self.compare_packs(index, &mut report)?;
         if depth == Depth::Data {
-            bad = verify_packs(self, packs, stop, progress, &mut report)?;
+            bad.extend(verify_packs(self, there, stop, progress, &mut report)?);
         }
         self.check_points(&points.good, index, &bad, stop, &mut report)?;
         Ok(report)
     }
 
-    /// Compares the packs that the index names with those that are there; answers the blobs of each that is there.
-    fn compare_packs(
-        &self,
-        index: &Index,
-        report: &mut CheckReport,
-    ) -> Result<HashMap<Digest, Vec<BlobEntry>>, CheckError> {
+    /// Compares the packs that the index names with those that are there.
+    fn compare_packs(&self, index: &Index, report: &mut CheckReport) -> Result<ComparedPacks, CheckError> {
         let mut named: HashMap<Digest, Vec<BlobEntry>> = HashMap::new();
         for place in index.iter() {
             named.entry(place.pack).or_default().push(place.blob);
@@ -178,8 +173,16 @@ impl Repository {
         report.unreferenced_packs =
             there.iter().filter(|file| !named.contains_key(&file.id)).copied().collect();
         let mut findings = Vec::new();
+        let reaches =
+            |pack: &Digest, blob: &BlobEntry| sizes.get(pack).is_some_and(|size| blob.end() <= size.get());
+        let elsewhere = |blob: &BlobEntry| {
+            index.locations(blob.kind, blob.id).any(|place| reaches(&place.pack, &place.blob))
+        };
+        let mut lost = HashSet::new();
         named.retain(|pack, blobs| {
             blobs.sort_unstable_by_key(|blob| blob.offset);
+            let gone = blobs.iter().filter(|blob| !reaches(pack, blob) && !elsewhere(blob));
+            lost.extend(gone.map(|blob| blob.id));
             let expected = expected_pack_size(blobs);
             match sizes.get(pack) {
                 None => findings.push((*pack, Finding::PackMissing { pack: *pack })),
@@ -192,7 +195,7 @@ impl Repository {
         });
         findings.sort_by_key(|(pack, _)| *pack);
         report.findings.extend(findings.into_iter().map(|(_, finding)| finding).take(TOLD_MAX));
-        Ok(named)
+        Ok(ComparedPacks { there: named, lost })
     }
 
     fn check_points(
@@ -210,6 +213,14 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// What the index names, beside what is there.
+struct ComparedPacks {
+    /// The blobs of every pack that is there, as they lie in it.
+    there: HashMap<Digest, Vec<BlobEntry>>,
+    /// Blobs that no pack has any more: all that should are gone or too short.
+    lost: HashSet<Digest>,
 }
 
 /// A check could not be made.

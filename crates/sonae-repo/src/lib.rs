@@ -14,6 +14,7 @@ pub mod config;
 pub mod crypto;
 pub mod environment;
 mod fetch;
+pub mod forget;
 pub mod hash;
 pub mod index;
 pub mod ingest;

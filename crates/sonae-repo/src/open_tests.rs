@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::crypto::Password;
+use crate::hash::sha256;
 use crate::repository::Repository;
 use crate::store::fault::FaultStore;
 use crate::store::wrap::{Target, Verb};
@@ -35,4 +36,23 @@ fn opening_reads_the_config_one_key_and_each_index_file_once_and_no_pack() {
         *reads.entry(name).or_default() += 1;
     }
     assert_eq!(reads, expected);
+}
+
+#[test]
+fn a_key_file_that_does_not_say_who_made_it_opens_as_those_of_rustic_do() {
+    let memory = MemoryStore::new();
+    drop(memory_repository(&memory));
+    let ours = FileName::Hashed(FileKind::Key, memory.list(FileKind::Key).unwrap()[0].id);
+    let mut json: serde_json::Value = serde_json::from_slice(&memory.get(ours).unwrap()).unwrap();
+    for field in ["created", "username", "hostname"] {
+        json.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    let bytes = serde_json::to_vec(&json).unwrap();
+    memory.put(FileName::Hashed(FileKind::Key, sha256(&bytes)), &bytes).unwrap();
+    memory.remove(ours).unwrap();
+    let password = Password::from_file_bytes(b"secret");
+    let opened = Repository::open(Arc::new(memory), environment(), &password).unwrap();
+    let slots = opened.keys().unwrap();
+    let file = slots[0].file.as_ref().unwrap();
+    assert_eq!((slots.len(), file.username(), file.created()), (1, "", None));
 }

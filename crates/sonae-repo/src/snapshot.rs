@@ -87,15 +87,16 @@ pub const SNAPSHOT_TEXT_BYTES_MAX: usize = 4096;
 /// [`SNAPSHOT_TEXT_BYTES_MAX`] or a path beyond [`PATH_BYTES_MAX`].
 pub fn decode_snapshot(json: &[u8]) -> Result<Snapshot, serde_json::Error> {
     if SNAPSHOT_JSON_BYTES_MAX < json.len() {
-        return Err(serde::de::Error::custom(format_args!("{} bytes are too many for a snapshot", json.len())));
+        return Err(serde::de::Error::custom(format_args!(
+            "{} bytes are too many for a snapshot",
+            json.len()
+        )));
     }
     let snapshot: Snapshot = serde_json::from_slice(json)?;
-    let Snapshot { time, paths, hostname, username, tags, program_version, .. } = &snapshot;
-    let mut texts = [time, hostname, username].into_iter().chain(program_version).chain(tags);
-    if texts.any(|text| SNAPSHOT_TEXT_BYTES_MAX < text.len()) {
+    if snapshot.texts().any(|text| SNAPSHOT_TEXT_BYTES_MAX < text.len()) {
         return Err(serde::de::Error::custom("a text is too long"));
     }
-    if paths.iter().any(|path| PATH_BYTES_MAX < path.len()) {
+    if snapshot.paths.iter().any(|path| PATH_BYTES_MAX < path.len()) {
         return Err(serde::de::Error::custom("a path is too long"));
     }
     Ok(snapshot)
@@ -153,10 +154,17 @@ impl Snapshot {
 impl Snapshot {
     /// About how much memory it takes.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let texts = [&self.time, &self.hostname, &self.username].into_iter().chain(&self.program_version);
-        let texts = texts.chain(&self.paths).chain(&self.tags);
+        let texts = self.texts().chain(&self.paths);
         let bytes = texts.map(|text| size_of::<String>() + text.len().max(16)).sum::<usize>();
         (size_of::<Self>() + bytes) as u64
+    }
+
+    /// Its texts, paths excepted.
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        [&self.time, &self.hostname, &self.username]
+            .into_iter()
+            .chain(&self.program_version)
+            .chain(&self.tags)
     }
 }
 

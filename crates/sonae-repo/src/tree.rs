@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn a_name_that_is_no_utf_8_keeps_its_folder_readable_and_is_shown_as_it_is_quoted() {
         let tree = |names: &[&str]| {
-            let nodes = names.iter().map(|name| format!(r#"{{"name":"{name}","type":"file"}}"#)).collect::<Vec<_>>();
+            let nodes =
+                names.iter().map(|name| format!(r#"{{"name":"{name}","type":"file"}}"#)).collect::<Vec<_>>();
             decode_tree(format!(r#"{{"nodes":[{}]}}"#, nodes.join(",")).as_bytes())
         };
         // "plain", and two names in Shift-JIS; JSON doubles each backslash of Go's quoting.

@@ -93,9 +93,9 @@ pub fn decode_unpacked(
     match plain.first() {
         None => Err(UnpackedError::Empty),
         Some(b'{' | b'[') => Ok(plain),
-        Some(&SQUEEZED) => {
-            Expander::new().expand_within(&plain[1..], expanded_max(kind, plain.len())).map_err(UnpackedError::Expand)
-        }
+        Some(&SQUEEZED) => Expander::new()
+            .expand_within(&plain[1..], expanded_max(kind, plain.len()))
+            .map_err(UnpackedError::Expand),
         Some(other) => Err(UnpackedError::Mark(*other)),
     }
 }

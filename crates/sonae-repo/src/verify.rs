@@ -367,7 +367,9 @@ fn compare_header(
         Err(cause) => return Ok(Err(PackError::Header(cause))),
     };
     let body_bytes = size - 4 - header_bytes as u64;
-    let Some(header) = range(Some(body_bytes), header_bytes)? else { return Ok(Err(PackError::Header(short))) };
+    let Some(header) = range(Some(body_bytes), header_bytes)? else {
+        return Ok(Err(PackError::Header(short)));
+    };
     Ok(match read_header(&repository.key, &header, body_bytes) {
         Ok(listed) if listed == blobs => Ok(()),
         Ok(_) => Err(PackError::Disagree),

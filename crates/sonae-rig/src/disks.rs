@@ -94,6 +94,11 @@ pub fn allocated(path: &Path) -> Result<ByteCount> {
     Ok(ByteCount::new(file.metadata()?.blocks() * 512))
 }
 
+/// Gives a file an extended attribute. Errors: the file system keeps none.
+pub fn set_attribute(path: &Path, name: &str, value: &[u8]) -> std::io::Result<()> {
+    Ok(rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())?)
+}
+
 /// What a file takes of its file system right now; none where there is no file.
 #[must_use]
 pub fn taken_now(path: &Path) -> Option<ByteCount> {

@@ -5,6 +5,7 @@
 pub mod chunking;
 pub mod content;
 pub mod corpus;
+pub mod damage;
 pub mod demo;
 pub mod disks;
 pub mod golden;

@@ -11,6 +11,7 @@ use sonae_repo::Repository;
 use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
 use sonae_repo::store::LocalStore;
+use sonae_types::ByteCount;
 
 use crate::content::Content;
 use crate::golden::copy_repository;
@@ -34,6 +35,12 @@ pub struct Answer {
     pub code: i32,
     /// The one document on its standard output.
     pub document: Value,
+}
+
+/// Says with what a claim was tested, for who reads the test's output.
+#[expect(clippy::print_stdout, reason = "who reads the test's output must see which programs took part")]
+pub fn say(line: &str) {
+    println!("{line}");
 }
 
 /// Runs a claim; where this machine lacks a part, that is said and nothing is claimed. Panics where it does not hold.
@@ -198,6 +205,24 @@ impl Stand {
         let list = self.sonae(["points"])?.good()?;
         let points = list["points"].as_array().context("points lists points")?;
         points.iter().map(|point| Ok(text(&point["point"])?.to_owned())).collect()
+    }
+
+    /// Name and size of every pack.
+    pub fn packs(&self) -> Result<Vec<(String, ByteCount)>> {
+        let mut packs = Vec::new();
+        for folder in std::fs::read_dir(self.path("repository/data"))? {
+            for pack in std::fs::read_dir(folder?.path())? {
+                let pack = pack?;
+                let name = pack.file_name().to_string_lossy().into_owned();
+                packs.push((name, ByteCount::new(pack.metadata()?.len())));
+            }
+        }
+        Ok(packs)
+    }
+
+    /// Bytes of all packs.
+    pub fn pack_bytes(&self) -> Result<ByteCount> {
+        Ok(self.packs()?.into_iter().map(|(_, size)| size).sum())
     }
 
     /// Every file below the repository with its content; two equal listings are one repository.

@@ -98,3 +98,26 @@ fn a_repository_that_restic_of_this_system_made_takes_our_backups() {
 fn a_repository_that_a_newer_restic_made_takes_our_backups() {
     claim(|| takes_our_backup(Release::Newer));
 }
+
+#[test]
+fn what_a_restic_inside_the_machine_saves_is_never_taken_for_the_latest_point_of_the_machine() {
+    claim(|| {
+        let peer = Peer::find(Release::OfSystem)?;
+        let stand = Stand::with_repository()?;
+        disks::make(&stand.path("vda"), &[Stretch::Text(1, ByteCount::mib(1))])?;
+        let ours = stand.backup(VM, &[("vda", "vda")], &[])?["point"].clone();
+        std::fs::write(stand.path("passwd"), "root:x:0:0\n")?;
+        peer.run_in(&stand.path("."), &stand.place(), ["backup", "--host", VM, "passwd"])?;
+        assert_eq!(stand.points()?.len(), 2);
+        let verified = stand.sonae(["verify", "latest", "--vm", VM])?.good()?;
+        assert_eq!(verified["points"][0]["point"], ours);
+        let to = stand.at("restored");
+        stand.sonae(["restore", "latest", "--vm", VM, "--disk", "vda", "--to", &to])?.good()?;
+        assert_eq!(Content::of(&stand.path("restored"))?, Content::of(&stand.path("vda"))?);
+        // Without our tags it is still a point of the whole machine.
+        peer.run(&stand.place(), ["tag", "--set", "other", text(&ours)?])?;
+        let shown = stand.sonae(["show", "latest", "--vm", VM])?.good()?;
+        assert_eq!(shown["manifest"]["vm"], VM);
+        Ok(())
+    });
+}

@@ -86,7 +86,7 @@ fn lists_what_a_point_says(release: Release) -> Result<()> {
     assert_eq!(snapshot["id"], report["point"]);
     assert_eq!(snapshot["hostname"], VM);
     assert_eq!(snapshot["paths"], serde_json::json!([format!("/{VM}")]));
-    assert_eq!(snapshot["tags"], serde_json::json!(["sonae", "disk:vda", "disk:vdb"]));
+    assert_eq!(snapshot["tags"], serde_json::json!(["sonae", "gen:1", "disk:vda", "disk:vdb"]));
     let ours = stand.sonae(["points"])?.good()?;
     assert_eq!(snapshot["time"], ours["points"][0]["time"]);
     Ok(())
@@ -130,7 +130,7 @@ fn a_tag_leaves_the_point_ours(release: Release) -> Result<()> {
     let points = list["points"].as_array().context("points lists points")?;
     assert_eq!(points.len(), 1);
     assert_eq!(points[0]["disks"], serde_json::json!(["vda", "vdb"]));
-    assert_eq!(points[0]["tags"], serde_json::json!(["sonae", "disk:vda", "disk:vdb", "保存"]));
+    assert_eq!(points[0]["tags"], serde_json::json!(["sonae", "gen:1", "disk:vda", "disk:vdb", "保存"]));
     let tagged = text(&points[0]["point"])?;
     assert_ne!(tagged, point, "a tag gives another id");
     let verdict = stand.sonae(["verify", tagged])?.good()?;

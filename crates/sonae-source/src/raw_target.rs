@@ -7,9 +7,10 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, DiskTarget, Extent, TargetState, Unfit};
 
@@ -29,7 +30,12 @@ pub struct RawTarget {
     state: TargetState,
     place: Place,
     stage: Mutex<Stage>,
+    /// Bytes written so far.
+    written: AtomicU64,
 }
+
+/// After so many bytes the disk is set to work on what was written.
+const WRITE_BACK_EVERY: u64 = 32 << 20;
 
 #[derive(Debug)]
 enum Place {
@@ -74,7 +80,8 @@ impl RawTarget {
         let disk = DiskFile { file, kind: Kind::File, label: label_of(path), size };
         hold::take(&disk)?;
         let place = Place::Partial { folder, partial, name: name.to_owned() };
-        let target = Self { disk, state, place, stage: Mutex::new(Stage::Untouched) };
+        let stage = Mutex::new(Stage::Untouched);
+        let target = Self { disk, state, place, stage, written: AtomicU64::new(0) };
         // Another restore may have ended before this one had its lock: with this very file, or with one before it.
         target.refuse_existing(path)?;
         if !target.is_partial() {
@@ -117,7 +124,8 @@ impl RawTarget {
         }
         disk.refuse_image_format(Purpose::Write)?;
         let stage = Mutex::new(Stage::Untouched);
-        Ok(Self { disk, state: TargetState::Existing, place: Place::InPlace, stage })
+        let written = AtomicU64::new(0);
+        Ok(Self { disk, state: TargetState::Existing, place: Place::InPlace, stage, written })
     }
 
     fn refuse_existing(&self, path: &Path) -> Result<(), DiskError> {
@@ -153,7 +161,15 @@ impl RawTarget {
 
     fn write_all(&self, at: ByteOffset, bytes: &[u8]) -> Result<(), DiskError> {
         let written = self.disk.file.write_all_at(bytes, at.get());
-        written.map_err(|cause| self.disk.failed("write", at, cause))
+        written.map_err(|cause| self.disk.failed("write", at, cause))?;
+        let len = ByteCount::of_len(bytes.len()).get();
+        let before = self.written.fetch_add(len, Ordering::Relaxed);
+        if before / WRITE_BACK_EVERY != (before + len) / WRITE_BACK_EVERY {
+            // Sets the disk to work while the next bytes are opened, or all of it would wait for the end. It is only a
+            // wish, so a file system that does not know it loses nothing.
+            rustix::fs::fadvise(&self.disk.file, 0, None, Advice::DontNeed).ok();
+        }
+        Ok(())
     }
 
     /// Gives a new file its final name, unless there is something with that name.

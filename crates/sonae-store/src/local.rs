@@ -212,11 +212,21 @@ impl LocalStore {
         }
     }
 
+    /// Opens what must be a file: a named pipe in its place would keep us waiting, and a device never end.
     fn open_file(&self, name: FileName) -> Result<File, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         retry_on_intr(|| rustix::fs::openat(&self.root, name.to_string(), flags, Mode::empty()))
             .map(File::from)
-            .map_err(|cause| self.failed_file("open", name, cause.into()))
+            .map_err(io::Error::from)
+            .and_then(|file| Ok((file.metadata()?.is_file(), file)))
+            .map_err(|cause| self.failed_file("open", name, cause))
+            .and_then(|(is_file, file)| if is_file { Ok(file) } else { Err(self.no_file(name)) })
+    }
+
+    fn no_file(&self, name: FileName) -> StoreError {
+        let why =
+            format!("{name} is no file; find out who put it there, and put the file of a copy in its place");
+        StoreError::Unusable { location: self.location.clone(), why }
     }
 
     fn list_folder(&self, folder: &str, into: &mut Vec<Listed>) -> io::Result<()> {

@@ -31,7 +31,7 @@ pub enum Limit {
     AtMost {
         /// The speed.
         rate: Rate,
-        /// How many bytes may be ahead of it. More of it makes no single file faster on average.
+        /// How many bytes may be ahead of it, after a time without any.
         burst: ByteCount,
     },
 }

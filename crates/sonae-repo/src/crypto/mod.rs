@@ -4,22 +4,22 @@
 //! A sealed text is `IV(16) || ciphertext || MAC(16)`. Nothing here knows files or packs.
 
 mod kdf;
+mod keystream;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vaes;
 
-use aes::cipher::{
-    BlockCipherEncrypt as _, InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper,
-};
-use aes::{Aes128, Aes256};
-use ctr::{CtrCore, flavors::Ctr128BE};
+use aes::Aes128;
+use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 use poly1305::Poly1305;
 use sonae_types::Entropy;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use kdf::{
-    KdfCost, KdfError, LANES_MAX, MEMORY_BYTES_MAX, Password, SALT_BYTES, WORK_BYTES_MAX, derive,
-};
+use keystream::Keystream;
+
+pub use kdf::{KdfCost, KdfError, LANES_MAX, MEMORY_BYTES_MAX, Password, SALT_BYTES, WORK_BYTES_MAX, derive};
 
 /// Bytes of the initialisation vector in front of the ciphertext.
 pub const IV_BYTES: usize = 16;
@@ -42,7 +42,7 @@ pub struct KeyMaterial {
 /// A key ready for use: expanded once, shared by all threads.
 #[derive(Clone)]
 pub struct CipherKey {
-    aes: Aes256,
+    stream: Keystream,
     pad: Aes128,
     r: [u8; 16],
 }
@@ -90,7 +90,7 @@ impl CipherKey {
     #[must_use]
     pub fn new(material: &KeyMaterial) -> Self {
         Self {
-            aes: Aes256::new(&material.encrypt.into()),
+            stream: Keystream::new(&material.encrypt),
             pad: Aes128::new(&material.mac_k.into()),
             r: material.mac_r,
         }
@@ -109,7 +109,7 @@ impl CipherKey {
     pub fn seal_in_place(&self, iv: [u8; IV_BYTES], framed: &mut [u8]) {
         let text_end = framed.len() - MAC_BYTES;
         framed[..IV_BYTES].copy_from_slice(&iv);
-        self.keystream(iv).apply_keystream(&mut framed[IV_BYTES..text_end]);
+        self.stream.apply(iv, &mut framed[IV_BYTES..text_end]);
         let mac = self.mac(iv, &framed[IV_BYTES..text_end]);
         framed[text_end..].copy_from_slice(&mac);
     }
@@ -124,7 +124,7 @@ impl CipherKey {
             return Err(Forged);
         }
         let into = &mut into[..text.len()];
-        self.keystream(iv).apply_keystream_b2b(text, into);
+        self.stream.apply_onto(iv, text, into);
         Ok(into)
     }
 
@@ -133,10 +133,6 @@ impl CipherKey {
         let mut plaintext = vec![0; sealed.len().saturating_sub(OVERHEAD_BYTES)];
         self.open_into(sealed, &mut plaintext)?;
         Ok(plaintext)
-    }
-
-    fn keystream(&self, iv: [u8; IV_BYTES]) -> StreamCipherCoreWrapper<CtrCore<Aes256, Ctr128BE>> {
-        StreamCipherCoreWrapper::from_core(CtrCore::inner_iv_init(self.aes.clone(), &iv.into()))
     }
 
     fn mac(&self, iv: [u8; IV_BYTES], ciphertext: &[u8]) -> [u8; MAC_BYTES] {

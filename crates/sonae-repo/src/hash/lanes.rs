@@ -1,5 +1,5 @@
 //! Sixteen messages hashed side by side: every register of AVX-512 holds the same word of sixteen messages. Which message
-//! is in which lane, and the only unsafe code of the workspace: a call that the processor must support, and a load.
+//! is in which lane, and unsafe code (docs/adr/0006): a call that the processor must support, and a load.
 #![expect(
     unsafe_code,
     reason = "the compiler cannot know the processor, and a load into a register takes a pointer"

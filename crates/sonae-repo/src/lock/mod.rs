@@ -94,6 +94,19 @@ pub struct Lock {
     refresher: Option<std::thread::JoinHandle<()>>,
 }
 
+/// A lock that is written, and that others may still object to. Dropped, it is gone.
+#[derive(Debug)]
+pub struct BegunLock<'a> {
+    repository: &'a Repository,
+    kind: LockKind,
+    /// None once it has settled.
+    id: Option<Digest>,
+    /// Monotonic time before it was written, which is what its stamp says.
+    begun: Duration,
+    /// Monotonic time after.
+    written: Duration,
+}
+
 #[derive(Debug)]
 struct Held {
     repository: Repository,
@@ -114,21 +127,18 @@ pub const LOST: Duration = Duration::from_secs(22 * 60 + 30);
 impl Repository {
     /// Takes a lock. Errors: [`LockError::Held`], [`LockError::Unreadable`], [`LockError::Store`].
     pub fn lock(&self, kind: LockKind) -> Result<Lock, LockError> {
+        self.begin_lock(kind)?.settle()
+    }
+
+    /// Writes a lock, so that whoever only reads at first can do so while it settles.
+    ///
+    /// Until [`BegunLock::settle`] nothing may be written or relied upon. Errors: as [`Repository::lock`].
+    pub fn begin_lock(&self, kind: LockKind) -> Result<BegunLock<'_>, LockError> {
         self.refuse_conflict(kind, None)?;
         let begun = self.environment.clock.monotonic();
         let id = self.write_lock(kind)?;
-        self.environment.clock.sleep(SETTLE);
-        if let Err(conflict) = self.refuse_conflict(kind, Some(id)) {
-            // A lock that cannot be removed goes stale by itself; the conflict is what the caller must know.
-            drop(self.store.remove(lock_name(id)));
-            return Err(conflict);
-        }
-        let state = Mutex::new(State { id, confirmed: Some(begun) });
-        let shared = Arc::new(Held { repository: self.clone(), kind, state });
-        let (stop, stopped) = crossbeam_channel::bounded(0);
-        let held = Arc::clone(&shared);
-        let refresher = std::thread::spawn(move || held.keep_fresh(&stopped));
-        Ok(Lock { shared, stop: Some(stop), refresher: Some(refresher) })
+        let written = self.environment.clock.monotonic();
+        Ok(BegunLock { repository: self, kind, id: Some(id), begun, written })
     }
 
     fn write_lock(&self, kind: LockKind) -> Result<Digest, StoreError> {
@@ -170,8 +180,8 @@ impl Repository {
         let file = lock_name(id);
         check_stored_size(self.store.size(file)?).map_err(|cause| ReadError::Unpacked { file, cause })?;
         let sealed = self.store.get(file)?;
-        let json =
-            decode_unpacked(&self.key, FileKind::Lock, id, &sealed).map_err(|cause| ReadError::Unpacked { file, cause })?;
+        let json = decode_unpacked(&self.key, FileKind::Lock, id, &sealed)
+            .map_err(|cause| ReadError::Unpacked { file, cause })?;
         decode_lock(&json).map_err(|cause| ReadError::Snapshot { file, cause })
     }
 
@@ -192,6 +202,36 @@ impl Repository {
 
 fn lock_name(id: Digest) -> FileName {
     FileName::Hashed(FileKind::Lock, id)
+}
+
+impl BegunLock<'_> {
+    /// Waits until everybody else must have seen the lock, and looks whether anybody objects. Errors: as
+    /// [`Repository::lock`].
+    pub fn settle(mut self) -> Result<Lock, LockError> {
+        let Self { repository, kind, begun, written, .. } = self;
+        let clock = &repository.environment.clock;
+        let left = SETTLE.saturating_sub(clock.monotonic().saturating_sub(written));
+        if left != Duration::ZERO {
+            clock.sleep(left);
+        }
+        repository.refuse_conflict(kind, self.id)?;
+        let id = self.id.take().expect("only settling takes it");
+        let state = Mutex::new(State { id, confirmed: Some(begun) });
+        let shared = Arc::new(Held { repository: repository.clone(), kind, state });
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let held = Arc::clone(&shared);
+        let refresher = std::thread::spawn(move || held.keep_fresh(&stopped));
+        Ok(Lock { shared, stop: Some(stop), refresher: Some(refresher) })
+    }
+}
+
+impl Drop for BegunLock<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // One that cannot be removed goes stale by itself.
+            drop(self.repository.store.remove(lock_name(id)));
+        }
+    }
 }
 
 impl Lock {

@@ -13,7 +13,7 @@ use crate::compress::{Compression, Expander, UNPACKED_BYTES_MAX};
 use crate::config::Config;
 use crate::crypto::{CipherKey, KdfCost, KeyMaterial, OVERHEAD_BYTES, Password};
 use crate::hash::sha256;
-use crate::index::{Index, IndexedPack, decode_index, encode_index};
+use crate::index::{COPIES_MAX, Index, IndexedPack, Location, decode_index, encode_index};
 use crate::json::{quote_name, to_go_json, unquote_name};
 use crate::key_file::KeyFile;
 use crate::lock::decode_lock;
@@ -32,9 +32,18 @@ pub struct Parser {
     /// What it reads.
     pub name: &'static str,
     /// Reads any bytes. Panics where its answer is wrong.
-    pub read: fn(&[u8]),
+    pub read: fn(&[u8]) -> Answer,
     /// Bytes that it must understand, and some that it must refuse.
     pub samples: fn() -> Vec<Vec<u8>>,
+}
+
+/// What a parser made of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Something.
+    Understood,
+    /// An error.
+    Refused,
 }
 
 /// Every parser.
@@ -52,7 +61,7 @@ pub const PARSERS: [Parser; 17] = [
     Parser { name: "sealed pack header", read: read_sealed_header, samples: sealed_samples },
     Parser { name: "pack trailer", read: read_trailer, samples: trailer_samples },
     Parser { name: "frame", read: read_frame, samples: frame_samples },
-    Parser { name: "blob", read: read_blob, samples: sealed_samples },
+    Parser { name: "blob", read: read_blob, samples: blob_samples },
     Parser { name: "time", read: read_time, samples: time_samples },
     Parser { name: "id", read: read_id, samples: || vec!["0123456789abcdef".repeat(4).into_bytes()] },
     Parser { name: "name", read: read_name, samples: || vec![quote_name("a\"\u{3000}\n\u{e0001}").into()] },
@@ -78,19 +87,19 @@ fn sealed_samples() -> Vec<Vec<u8>> {
     vec![sealed(&plain_header(&entries())), sealed(b"{}"), sealed(b"")]
 }
 
-fn read_sealed(bytes: &[u8]) {
-    if let Ok(plain) = key().open(bytes) {
-        assert_eq!(plain.len() + OVERHEAD_BYTES, bytes.len());
-    }
+fn read_sealed(bytes: &[u8]) -> Answer {
+    let Ok(plain) = key().open(bytes) else { return Answer::Refused };
+    assert_eq!(plain.len() + OVERHEAD_BYTES, bytes.len());
+    Answer::Understood
 }
 
-fn read_config(json: &[u8]) {
+fn read_config(json: &[u8]) -> Answer {
     drop(Config::decode(&key(), json));
-    if let Ok(config) = Config::decode(&key(), &sealed(json)) {
-        let _seed = config.chunk_seed();
-        let again = Config::decode(&key(), &config.encode(&key(), &CountingEntropy::default()));
-        assert_eq!(again.expect("our own encoding is read"), config);
-    }
+    let Ok(config) = Config::decode(&key(), &sealed(json)) else { return Answer::Refused };
+    let _seed = config.chunk_seed();
+    let again = Config::decode(&key(), &config.encode(&key(), &CountingEntropy::default()));
+    assert_eq!(again.expect("our own encoding is read"), config);
+    Answer::Understood
 }
 
 fn config_samples() -> Vec<Vec<u8>> {
@@ -105,18 +114,20 @@ fn config_samples() -> Vec<Vec<u8>> {
 /// The most that a guess of the password may cost here: thousands of files are read.
 const GUESS_BYTES_MAX: u64 = 1 << 20;
 
-fn read_key_file(json: &[u8]) {
+fn read_key_file(json: &[u8]) -> Answer {
     drop(KeyFile::decode(Digest::new([0; 32]), json));
-    let Ok(file) = KeyFile::decode(sha256(json), json) else { return };
+    let Ok(file) = KeyFile::decode(sha256(json), json) else { return Answer::Refused };
     let (id, bytes) = file.encode();
     assert_eq!(KeyFile::decode(id, &bytes).expect("our own encoding is read"), file);
     let _told = (file.created(), file.username(), file.hostname());
+    let password = Password::from_file_bytes(b"secret");
     match file.cost() {
-        Err(_) => assert!(file.open(&Password::from_file_bytes(b"secret")).is_err()),
-        Ok(cost) if cost.work_bytes() <= GUESS_BYTES_MAX => {
-            drop(file.open(&Password::from_file_bytes(b"secret")));
+        Ok(cost) if GUESS_BYTES_MAX < cost.work_bytes() => Answer::Understood,
+        Ok(_) => file.open(&password).map_or(Answer::Refused, |_master| Answer::Understood),
+        Err(_) => {
+            assert!(file.open(&password).is_err(), "what costs too much is not tried");
+            Answer::Refused
         }
-        Ok(_) => {}
     }
 }
 
@@ -126,25 +137,27 @@ fn key_file_samples() -> Vec<Vec<u8>> {
     vec![KeyFile::create(&environment(), &master, &password, KdfCost::FOR_TESTS).encode().1]
 }
 
-fn read_lock(json: &[u8]) {
-    if let Ok(lock) = decode_lock(json) {
-        assert_eq!(decode_lock(&to_go_json(&lock)).expect("our own encoding is read"), lock);
-    }
+fn read_lock(json: &[u8]) -> Answer {
+    let Ok(lock) = decode_lock(json) else { return Answer::Refused };
+    assert_eq!(decode_lock(&to_go_json(&lock)).expect("our own encoding is read"), lock);
+    Answer::Understood
 }
 
-fn read_unpacked(plain: &[u8]) {
+fn read_unpacked(plain: &[u8]) -> Answer {
     drop(decode_unpacked(&key(), FileKind::Index, sha256(plain), plain));
     let sealed = sealed(plain);
+    let mut answer = Answer::Refused;
     for kind in [FileKind::Index, FileKind::Snapshot, FileKind::Lock] {
         let Ok(json) = decode_unpacked(&key(), kind, sha256(&sealed), &sealed) else { continue };
+        answer = Answer::Understood;
         assert!(json.len() <= (100 * sealed.len()).clamp(4 << 10, UNPACKED_BYTES_MAX));
-        let (id, again) =
-            encode_unpacked(&key(), &CountingEntropy::default(), Compression::Forbidden, &json);
+        let (id, again) = encode_unpacked(&key(), &CountingEntropy::default(), Compression::Forbidden, &json);
         match json.first() {
             Some(b'{' | b'[') => assert_eq!(decode_unpacked(&key(), kind, id, &again), Ok(json)),
             Some(_) | None => {}
         }
     }
+    answer
 }
 
 fn unpacked_samples() -> Vec<Vec<u8>> {
@@ -167,15 +180,17 @@ fn entries() -> Vec<BlobEntry> {
     (0..4u32).zip(kinds).map(entry).collect()
 }
 
-fn read_index(json: &[u8]) {
-    let Ok(packs) = decode_index(json) else { return };
+fn read_index(json: &[u8]) -> Answer {
+    let Ok(packs) = decode_index(json) else { return Answer::Refused };
     assert_eq!(decode_index(&encode_index(&packs)).expect("our own encoding is read"), packs);
     let mut index = Index::default();
     packs.iter().for_each(|pack| index.add(pack));
     for (pack, blob) in packs.iter().flat_map(|pack| pack.blobs.iter().map(move |blob| (pack, blob))) {
-        let known = |place: crate::index::Location| place.pack == pack.id && place.blob.offset == blob.offset;
-        assert!(index.locations(blob.kind, blob.id).any(known), "{blob:?} is lost");
+        let known = |place: Location| place.pack == pack.id && place.blob.offset == blob.offset;
+        let kept = || index.locations(blob.kind, blob.id);
+        assert!(kept().any(known) || kept().count() == COPIES_MAX, "{blob:?} is lost");
     }
+    Answer::Understood
 }
 
 fn index_samples() -> Vec<Vec<u8>> {
@@ -187,8 +202,8 @@ fn index_samples() -> Vec<Vec<u8>> {
     vec![encode_index(&[pack(1), pack(2)]), restics.into_bytes(), encode_index(&[])]
 }
 
-fn read_tree(json: &[u8]) {
-    let Ok(nodes) = decode_tree(json) else { return };
+fn read_tree(json: &[u8]) -> Answer {
+    let Ok(nodes) = decode_tree(json) else { return Answer::Refused };
     for pair in nodes.windows(2) {
         assert!(pair[0].name.as_bytes() < pair[1].name.as_bytes());
     }
@@ -198,6 +213,7 @@ fn read_tree(json: &[u8]) {
     }
     let again = encode_tree(nodes.clone(), Timestamp::from_micros(0));
     assert_eq!(decode_tree(&again).expect("our own encoding is read"), nodes);
+    Answer::Understood
 }
 
 fn tree_samples() -> Vec<Vec<u8>> {
@@ -215,11 +231,12 @@ fn tree_samples() -> Vec<Vec<u8>> {
     vec![encode_tree(ours, Timestamp::from_micros(0)), restics.into_bytes()]
 }
 
-fn read_snapshot(json: &[u8]) {
-    let Ok(snapshot) = decode_snapshot(json) else { return };
+fn read_snapshot(json: &[u8]) -> Answer {
+    let Ok(snapshot) = decode_snapshot(json) else { return Answer::Refused };
     let _told = (snapshot.taken_at(), snapshot.is_ours(), snapshot.is_proof(), snapshot.disk_names().count());
     let again = decode_snapshot(&to_go_json(&snapshot));
     assert_eq!(again.expect("our own encoding is read"), snapshot);
+    Answer::Understood
 }
 
 fn snapshot_samples() -> Vec<Vec<u8>> {
@@ -230,16 +247,18 @@ fn snapshot_samples() -> Vec<Vec<u8>> {
     vec![to_go_json(&Forger::snapshot(Digest::new([1; 32]))), restics.into_bytes()]
 }
 
-fn read_manifest(json: &[u8]) {
-    if let Ok(manifest) = decode_manifest(json) {
-        let again = decode_manifest(&to_go_json(&manifest));
-        assert_eq!(again.expect("our own encoding is read"), manifest);
-    }
+fn read_manifest(json: &[u8]) -> Answer {
+    let Ok(manifest) = decode_manifest(json) else { return Answer::Refused };
+    let again = decode_manifest(&to_go_json(&manifest));
+    assert_eq!(again.expect("our own encoding is read"), manifest);
+    Answer::Understood
 }
 
-fn read_pack_header(plain: &[u8]) {
+fn read_pack_header(plain: &[u8]) -> Answer {
+    let mut answer = Answer::Refused;
     for body in [0, 400, u64::from(u32::MAX), u64::MAX] {
         let Ok(blobs) = read_header(&key(), &sealed(plain), body) else { continue };
+        answer = Answer::Understood;
         let mut end = 0;
         for blob in &blobs {
             assert_eq!(u64::from(blob.offset), end, "blobs lie one behind the other");
@@ -249,19 +268,20 @@ fn read_pack_header(plain: &[u8]) {
         let again = read_header(&key(), &sealed(&plain_header(&blobs)), body);
         assert_eq!(again.expect("our own encoding is read"), blobs);
     }
+    answer
 }
 
-fn read_sealed_header(bytes: &[u8]) {
-    drop(read_header(&key(), bytes, 400));
+fn read_sealed_header(bytes: &[u8]) -> Answer {
+    read_header(&key(), bytes, 400).map_or(Answer::Refused, |_blobs| Answer::Understood)
 }
 
-fn read_trailer(bytes: &[u8]) {
-    let Some((pack_bytes, rest)) = bytes.split_first_chunk::<8>() else { return };
-    let Some(last) = rest.first_chunk::<4>() else { return };
+fn read_trailer(bytes: &[u8]) -> Answer {
+    let Some((pack_bytes, rest)) = bytes.split_first_chunk::<8>() else { return Answer::Refused };
+    let Some(last) = rest.first_chunk::<4>() else { return Answer::Refused };
     let pack_bytes = u64::from_le_bytes(*pack_bytes);
-    if let Ok(len) = header_len(*last, pack_bytes) {
-        assert!(OVERHEAD_BYTES < len && len <= HEADER_BYTES_MAX && len as u64 + 4 <= pack_bytes);
-    }
+    let Ok(len) = header_len(*last, pack_bytes) else { return Answer::Refused };
+    assert!(OVERHEAD_BYTES < len && len <= HEADER_BYTES_MAX && len as u64 + 4 <= pack_bytes);
+    Answer::Understood
 }
 
 fn trailer_samples() -> Vec<Vec<u8>> {
@@ -273,7 +293,8 @@ fn trailer_samples() -> Vec<Vec<u8>> {
 /// Lengths that a frame is expanded to: those of the samples, and others.
 const EXPANDED: [usize; 4] = [0, 1, 4096, 100_000];
 
-fn read_frame(frame: &[u8]) {
+fn read_frame(frame: &[u8]) -> Answer {
+    let mut answer = Answer::Refused;
     for len in EXPANDED {
         let mut into = vec![0; len];
         let exact = Expander::new().expand_exactly(frame, &mut into);
@@ -281,8 +302,10 @@ fn read_frame(frame: &[u8]) {
             assert!(plain.len() <= len);
             // Both ways of expanding agree, where both come to an answer.
             assert!(exact.is_err() || plain == into);
+            answer = Answer::Understood;
         }
     }
+    answer
 }
 
 fn frame_samples() -> Vec<Vec<u8>> {
@@ -305,27 +328,38 @@ fn frame_samples() -> Vec<Vec<u8>> {
     ]
 }
 
+fn blob_samples() -> Vec<Vec<u8>> {
+    let lengths = |length: u32, expanded: u32| [length.to_le_bytes(), expanded.to_le_bytes()].concat();
+    let raw = [lengths(5 + 32, 0), b"plain".to_vec()].concat();
+    let frames = frame_samples().into_iter();
+    frames.map(|frame| [lengths(1000, 4800), frame].concat()).chain([raw]).collect()
+}
+
 /// The first eight bytes say how long a blob is in its pack and expanded, the rest is its sealed form.
-fn read_blob(bytes: &[u8]) {
-    let number = |at: usize| bytes.get(at..at + 4).map(|four| u32::from_le_bytes(four.try_into().expect("four")));
-    let (Some(length), Some(expanded)) = (number(0), number(4)) else { return };
+fn read_blob(bytes: &[u8]) -> Answer {
+    let number = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let (Some(length), Some(expanded)) = (number(0), number(4)) else { return Answer::Refused };
     // Short, the longest that a tree may have, and longer.
-    let expanded = match expanded % 4 {
+    let expanded = NonZeroU32::new(match expanded % 4 {
         0 | 1 => expanded % 100_000,
         2 => 1 << 31,
         _ => expanded | 1 << 31,
-    };
+    });
+    let mut answer = Answer::Refused;
     for (kind, text) in [(BlobKind::Data, &bytes[8..]), (BlobKind::Tree, &sealed(&bytes[8..])[..])] {
-        let entry = BlobEntry { kind, id: sha256(text), offset: 0, length, expanded: NonZeroU32::new(expanded) };
+        let entry = BlobEntry { kind, id: sha256(&bytes[8..]), offset: 0, length, expanded };
         if let Ok(plain) = BlobOpener::default().open(&key(), &entry, text) {
             assert_eq!(sha256(plain), entry.id);
+            answer = Answer::Understood;
         }
     }
+    answer
 }
 
-fn read_time(bytes: &[u8]) {
-    let Some(at) = std::str::from_utf8(bytes).ok().and_then(from_rfc3339) else { return };
+fn read_time(bytes: &[u8]) -> Answer {
+    let Some(at) = std::str::from_utf8(bytes).ok().and_then(from_rfc3339) else { return Answer::Refused };
     assert_eq!(from_rfc3339(&to_rfc3339(at)), Some(at));
+    Answer::Understood
 }
 
 fn time_samples() -> Vec<Vec<u8>> {
@@ -342,17 +376,22 @@ fn time_samples() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-fn read_id(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+fn read_id(bytes: &[u8]) -> Answer {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Answer::Refused };
     match text.parse::<Digest>() {
-        Ok(id) => assert_eq!(id.to_string(), text),
-        Err(error) => assert!(error.text.chars().count() <= 80),
+        Ok(id) => {
+            assert_eq!(id.to_string(), text);
+            Answer::Understood
+        }
+        Err(error) => {
+            assert!(error.text.chars().count() <= 80);
+            Answer::Refused
+        }
     }
 }
 
-fn read_name(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Some(name) = unquote_name(text) {
-        assert_eq!(unquote_name(&quote_name(&name)), Some(name));
-    }
+fn read_name(bytes: &[u8]) -> Answer {
+    let Some(name) = std::str::from_utf8(bytes).ok().and_then(unquote_name) else { return Answer::Refused };
+    assert_eq!(unquote_name(&quote_name(&name)), Some(name));
+    Answer::Understood
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use sonae_types::{ByteCount, Digest, Timestamp};
 
-use super::forge::{Bend, Forger, ForgedBlob, PASSWORD, Part};
+use super::forge::{Bend, ForgedBlob, Forger, PASSWORD, Part};
 use crate::blob::BlobKind;
-use crate::chunk::ChunkTarget;
 use crate::check::Depth;
+use crate::chunk::ChunkTarget;
 use crate::crypto::Password;
 use crate::hash::sha256;
 use crate::index::{Index, IndexedPack, encode_index};
@@ -176,4 +176,36 @@ fn holds(bytes: &[u8], index: &Index, content: &[Digest]) -> bool {
         rest = behind;
         sha256(chunk) == *id
     }) && rest.is_empty()
+}
+
+/// Lays a repository in which the rest of these bytes stands in the place of one part, and reads all of it: the first
+/// byte says which kind of part, the second which of its kind. Panics where [`read_all`] does.
+pub fn read_replaced(bytes: &[u8]) {
+    let [part, which, by @ ..] = bytes else { return };
+    let part = Part::ALL[usize::from(*part) % Part::ALL.len()];
+    let store = MemoryStore::new();
+    let mut met = 0;
+    lay(&store, &mut |at, bytes| {
+        if at != part {
+            return bytes;
+        }
+        met += 1;
+        if met == usize::from(which % 8) + 1 { by.to_vec() } else { bytes }
+    });
+    drop(read_all(&store));
+}
+
+/// What a fuzzer begins with: every part of a sound repository, in the form of [`read_replaced`].
+#[must_use]
+pub fn parts() -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut met = [0u8; Part::ALL.len()];
+    lay(&MemoryStore::new(), &mut |at, bytes| {
+        let kind = Part::ALL.iter().position(|part| *part == at).unwrap_or_default();
+        let first = u8::try_from(kind).expect("there are few kinds of parts");
+        parts.push([&[first, met[kind]], bytes.as_slice()].concat());
+        met[kind] += 1;
+        bytes
+    });
+    parts
 }

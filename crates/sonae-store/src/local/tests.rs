@@ -384,3 +384,23 @@ fn a_sweep_removes_left_overs_of_more_than_a_day_ago_only() {
     fs::remove_dir_all(folder.path().join(TMP)).unwrap();
     assert_eq!(store.sweep(now).unwrap(), 0);
 }
+
+#[test]
+fn what_lies_in_the_place_of_a_file_and_is_none_is_refused_at_once() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let config = folder.path().join("config");
+    let pipe =
+        || rustix::fs::mknodat(rustix::fs::CWD, &config, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let device = || symlink("/dev/zero", &config).unwrap();
+    let nothing = || fs::create_dir(&config).unwrap();
+    for place in [&pipe as &dyn Fn(), &device, &nothing] {
+        place();
+        for answer in
+            [store.get(FileName::Config).err(), store.get_range(FileName::Config, 0, &mut [0]).err()]
+        {
+            assert!(matches!(answer, Some(StoreError::Unusable { .. })), "{answer:?}");
+        }
+        fs::remove_file(&config).or_else(|_folder| fs::remove_dir(&config)).unwrap();
+    }
+}

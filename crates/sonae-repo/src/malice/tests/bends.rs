@@ -6,22 +6,56 @@ use proptest::sample::Index;
 /// One change.
 #[derive(Clone, Debug)]
 pub(super) enum BendOf {
-    Flip { at: Index, bit: u8 },
-    Set { at: Index, to: u8 },
-    Insert { at: Index, bytes: Vec<u8> },
-    Remove { at: Index, len: usize },
-    Duplicate { at: Index, len: usize, times: usize },
-    Truncate { at: Index },
+    Flip {
+        at: Index,
+        bit: u8,
+    },
+    Set {
+        at: Index,
+        to: u8,
+    },
+    Insert {
+        at: Index,
+        bytes: Vec<u8>,
+    },
+    Remove {
+        at: Index,
+        len: usize,
+    },
+    Duplicate {
+        at: Index,
+        len: usize,
+        times: usize,
+    },
+    Truncate {
+        at: Index,
+    },
     /// The front of these bytes, and the back of another sample.
-    Splice { other: Index, at: Index, from: Index },
+    Splice {
+        other: Index,
+        at: Index,
+        from: Index,
+    },
     /// A number in the text, replaced.
-    Number { which: Index, by: &'static str },
+    Number {
+        which: Index,
+        by: &'static str,
+    },
     /// A number of four bytes, replaced.
-    Word { at: Index, by: u32 },
+    Word {
+        at: Index,
+        by: u32,
+    },
     /// A text in the text, replaced.
-    Text { which: Index, by: &'static str },
+    Text {
+        which: Index,
+        by: &'static str,
+    },
     /// An object, a list or a text, many times over.
-    Repeat { which: Index, times: usize },
+    Repeat {
+        which: Index,
+        times: usize,
+    },
 }
 
 const NUMBERS: [&str; 14] = [
@@ -68,10 +102,10 @@ pub(super) fn any_bend() -> impl Strategy<Value = BendOf> {
     prop_oneof![
         (any::<Index>(), 0..8u8).prop_map(|(at, bit)| Flip { at, bit }),
         (any::<Index>(), any::<u8>()).prop_map(|(at, to)| Set { at, to }),
-        (any::<Index>(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Insert { at, bytes }),
+        (any::<Index>(), prop::collection::vec(any::<u8>(), 1..9))
+            .prop_map(|(at, bytes)| Insert { at, bytes }),
         (any::<Index>(), 1..70usize).prop_map(|(at, len)| Remove { at, len }),
-        (any::<Index>(), 1..200usize, 1..20usize)
-            .prop_map(|(at, len, times)| Duplicate { at, len, times }),
+        (any::<Index>(), 1..200usize, 1..20usize).prop_map(|(at, len, times)| Duplicate { at, len, times }),
         any::<Index>().prop_map(|at| Truncate { at }),
         any::<[Index; 3]>().prop_map(|[other, at, from]| Splice { other, at, from }),
         (any::<Index>(), prop::sample::select(&NUMBERS[..])).prop_map(|(which, by)| Number { which, by }),

@@ -2,5 +2,8 @@
 //! not.
 
 mod bends;
+mod hostile_blobs;
+mod hostile_trees;
+mod memory;
 mod parsers;
 mod whole;

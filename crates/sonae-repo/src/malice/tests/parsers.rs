@@ -1,10 +1,13 @@
 //! Every parser of the table over its samples, bent.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 
 use super::bends::any_bend;
-use crate::malice::parse::PARSERS;
+use crate::malice::parse::{Answer, PARSERS};
 
 /// So many cases, and in proportion more where `PROPTEST_CASES` asks for more than proptest's own 256.
 pub(super) fn cases(number: u32) -> ProptestConfig {
@@ -17,7 +20,7 @@ pub(super) fn cases(number: u32) -> ProptestConfig {
 fn no_parser_panics_over_its_own_samples() {
     for parser in PARSERS {
         for sample in (parser.samples)() {
-            (parser.read)(&sample);
+            let _answer = (parser.read)(&sample);
         }
     }
 }
@@ -27,20 +30,33 @@ fn every_parser_comes_to_an_answer_whatever_is_done_to_its_bytes() {
     for parser in PARSERS {
         let samples = (parser.samples)();
         let bends = prop::collection::vec(any_bend(), 1..4);
-        let cases = cases(400);
-        let answer = TestRunner::new(cases).run(&(any::<prop::sample::Index>(), bends), |(which, bends)| {
+        let (understood, refused) = (Cell::new(0), Cell::new(0));
+        let answer = TestRunner::new(cases(3000)).run(&(any::<Index>(), bends), |(which, bends)| {
             let bytes = which.get(&samples).clone();
-            (parser.read)(&bends.iter().fold(bytes, |bytes, bend| bend.of(bytes, &samples)));
+            let count = match (parser.read)(&bends.iter().fold(bytes, |bytes, bend| bend.of(bytes, &samples)))
+            {
+                Answer::Understood => &understood,
+                Answer::Refused => &refused,
+            };
+            count.set(count.get() + 1);
             Ok(())
         });
         assert!(answer.is_ok(), "{}: {}", parser.name, answer.expect_err("just seen"));
+        let (understood, refused) = (understood.get(), refused.get());
+        assert!(
+            0 < understood && 0 < refused,
+            "{}: {understood} were understood, {refused} refused",
+            parser.name
+        );
     }
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(cases(256))]
     #[test]
     fn every_parser_comes_to_an_answer_over_noise(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        PARSERS.iter().for_each(|parser| (parser.read)(&bytes));
+        for parser in PARSERS {
+            let _answer = (parser.read)(&bytes);
+        }
     }
 }

@@ -1,0 +1,9 @@
+//! zstd frames as they are sealed in blobs.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sonae_repo::malice::parse::parser;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _answer = (parser("frame").read)(bytes);
+});

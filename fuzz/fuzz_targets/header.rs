@@ -1,0 +1,9 @@
+//! The plaintext of a pack header.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sonae_repo::malice::parse::parser;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _answer = (parser("pack header").read)(bytes);
+});

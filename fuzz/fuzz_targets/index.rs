@@ -1,0 +1,9 @@
+//! The JSON of an index file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sonae_repo::malice::parse::parser;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _answer = (parser("index").read)(bytes);
+});
