@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod failure;
 pub mod findings;
+pub mod forget;
 pub mod inspect;
 pub mod keys;
 pub mod maintain;

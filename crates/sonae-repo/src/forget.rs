@@ -99,7 +99,8 @@ impl Repository {
         if done.removed.is_empty() {
             return Ok(());
         }
-        let listed = self.store.list(FileKind::Snapshot)?.into_iter().map(|file| file.id).collect::<HashSet<_>>();
+        let listed =
+            self.store.list(FileKind::Snapshot)?.into_iter().map(|file| file.id).collect::<HashSet<_>>();
         let still = done.removed.extract_if(.., |point| listed.contains(point)).collect::<Vec<_>>();
         match still.first() {
             None => Ok(()),
@@ -156,7 +157,7 @@ mod tests {
     use crate::crypto::Password;
     use crate::lock::{LOST, LockKind};
     use crate::store::fault::{Fault, FaultStore};
-    use crate::store::wrap::Verb;
+    use crate::store::wrap::{Target, Verb};
     use crate::store::{MemoryStore, ObjectStore};
     use crate::testing::{
         CountingEntropy, Holes, ManualClock, environment, image, memory_repository, save_disk,
@@ -178,7 +179,7 @@ mod tests {
     /// The same repository over a store of which the n-th removal of a point has this fault.
     fn breaking(store: &MemoryStore, nth: u64, fault: Fault) -> Repository {
         let planned = FaultStore::planned(Arc::new(store.clone()), move |seen| {
-            let point = seen.target.kind() == Some(FileKind::Snapshot);
+            let point = matches!(seen.target, Target::File(FileName::Hashed(FileKind::Snapshot, _)));
             (seen.verb == Verb::Remove && point && seen.number_of_operation == nth).then_some(fault)
         });
         reopened(Arc::new(planned))

@@ -1,6 +1,6 @@
 //! Rebuilding the index from the packs: what lies in a pack is told by its own header, so every index file may be lost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sonae_types::{ByteCount, Digest};
 
@@ -85,7 +85,7 @@ impl Repository {
         progress: &Progress,
     ) -> Result<RepairReport, RepairError> {
         let files = self.index_files()?;
-        let packs = self.store.list(FileKind::Data)?;
+        let packs = self.packs_there(&files)?;
         progress.expect(packs.iter().map(|pack| pack.size).sum());
         let headers = in_parallel(&packs, |pack| {
             stop.check().map_err(RepairError::from)?;
@@ -117,6 +117,22 @@ impl Repository {
             self.carry_out(&plan, lock, stop)?;
         }
         Ok(plan.report)
+    }
+
+    /// The packs that are there: those that are listed, and those that an index file names and that the store gives
+    /// although it does not list them. A listing that lags must not make us forget a pack.
+    fn packs_there(&self, files: &IndexFiles) -> Result<Vec<Listed>, StoreError> {
+        let mut packs = self.store.list(FileKind::Data)?;
+        let listed = packs.iter().map(|pack| pack.id).collect::<HashSet<_>>();
+        let named = files.good.iter().flat_map(|(_, packs)| packs).map(|pack| pack.id);
+        for id in named.filter(|id| !listed.contains(id)).collect::<BTreeSet<_>>() {
+            match self.store.size(FileName::Hashed(FileKind::Data, id)) {
+                Ok(size) => packs.push(Listed { id, size }),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(packs)
     }
 
     /// What a pack's own header lists. Errors: damage where there is no readable header.

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sonae_types::{
-    ByteCount, ByteOffset, Clock, DiskError, DiskRead, DiskTarget, Entropy, Extent, ExtentKind, TargetState,
+    ByteCount, ByteOffset, Clock, DiskError, DiskRead, DiskTarget, Extent, ExtentKind, TargetState,
     Timestamp,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use sonae_format::testing::CountingEntropy;
 
 use crate::blob::BlobKind;
 use crate::chunk::{ChunkTarget, PAGE_BYTES, is_zero};
@@ -23,31 +25,10 @@ use crate::store::{FileName, MemoryStore, StoreError};
 use crate::time::to_rfc3339;
 use crate::tree::{Node, NodeKind, encode_tree};
 
-/// Entropy that counts: every call gives other bytes, every run the same. Never for data.
-#[derive(Debug, Default)]
-pub struct CountingEntropy(AtomicU64);
-
 /// A clock that stands where it was put and moves only by sleeping.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     micros: AtomicI64,
-}
-
-impl CountingEntropy {
-    /// Entropy that begins elsewhere than another.
-    #[must_use]
-    pub fn starting_at(start: u64) -> Self {
-        Self(AtomicU64::new(start << 32))
-    }
-}
-
-impl Entropy for CountingEntropy {
-    fn fill(&self, into: &mut [u8]) {
-        for part in into.chunks_mut(8) {
-            let count = self.0.fetch_add(1, Ordering::Relaxed);
-            part.copy_from_slice(&xxh3_64_with_seed(&count.to_le_bytes(), 7).to_le_bytes()[..part.len()]);
-        }
-    }
 }
 
 impl ManualClock {

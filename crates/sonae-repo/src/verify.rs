@@ -12,10 +12,11 @@ use crate::environment::{Progress, Stop};
 use crate::fetch::{Fetch, Wanted};
 use crate::index::Index;
 use crate::manifest::{DiskManifest, MANIFEST_BYTES_MAX, Manifest, decode_manifest, merkle_root};
-use crate::pack::{HeaderError, PACK_FILE_BYTES_MAX, StoredPack, header_len, read_header};
+use crate::pack::{HeaderError, header_len, read_header};
 use crate::reader::{ReadError, processors};
 use crate::repository::Repository;
 use crate::snapshot::Point;
+use crate::stored_pack::{PACK_FILE_BYTES_MAX, StoredPack};
 use crate::store::{FileKind, FileName, StoreError};
 use crate::walk::{Met, Walker};
 

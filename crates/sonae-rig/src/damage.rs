@@ -325,6 +325,12 @@ impl Base {
         self.folder.path().join("sound")
     }
 
+    /// A path beside the repository, for whatever a test makes.
+    #[must_use]
+    pub fn place_for(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// All backups, in the order in which they were made.
     #[must_use]
     pub fn runs(&self) -> &[Run] {

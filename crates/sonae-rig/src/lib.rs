@@ -17,6 +17,7 @@ pub mod primitives;
 pub mod qemu;
 pub mod register;
 pub mod restic;
+pub mod small_disk;
 pub mod sonae;
 pub mod stand;
 pub mod torture;

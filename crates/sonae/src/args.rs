@@ -78,6 +78,9 @@ pub(crate) enum Command {
         override_usage = "sonae restore <POINT> <--disk <NAME> | --path </PATH/IN/POINT>> --to <PATH> [OPTIONS]"
     )]
     Restore(RestoreArgs),
+    /// Remove recovery points that no rule keeps, or those that are named
+    #[command(override_usage = "sonae forget <--keep-<RULE> <VALUE>... | POINT...> [OPTIONS]")]
+    Forget(ForgetArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +177,53 @@ pub(crate) struct RestoreArgs {
     /// What to do with a target that exists
     #[arg(long, value_enum, value_name = "CHOICE", default_value_t = ExistingArg::Refuse)]
     pub(crate) existing: ExistingArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The ids of points to remove, or beginnings of them
+    #[arg(value_name = "POINT", conflicts_with = "KeepArgs")]
+    pub(crate) points: Vec<String>,
+    /// Only points of this machine
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: Option<String>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+    /// Remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The rules, as in plain restic. Numbers are texts here: `unlimited` is one, too.
+#[derive(Debug, Args)]
+pub(crate) struct KeepArgs {
+    /// Keep the newest ones
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_last: Option<String>,
+    /// Keep the newest of each of the newest hours
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_hourly: Option<String>,
+    /// The same for days
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_daily: Option<String>,
+    /// The same for weeks
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_weekly: Option<String>,
+    /// The same for months
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_monthly: Option<String>,
+    /// The same for years
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) keep_yearly: Option<String>,
+    /// Keep all that are no older than this before the newest one
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) keep_within: Option<String>,
+    /// Keep all with this tag, or with all of several
+    #[arg(long = "keep-tag", value_name = "TAG")]
+    pub(crate) keep_tags: Vec<String>,
+    /// The zone of the calendar
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

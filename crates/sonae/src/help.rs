@@ -106,6 +106,7 @@ fn about(path: &str) -> Option<MessageKey> {
         "show" => keys::HELP_COMMAND_SHOW,
         "verify" => keys::HELP_COMMAND_VERIFY,
         "restore" => keys::HELP_COMMAND_RESTORE,
+        "forget" => keys::HELP_COMMAND_FORGET,
         _ => return None,
     })
 }
@@ -128,7 +129,7 @@ fn option(path: &str, id: &str) -> Option<MessageKey> {
         ("backup", "vm") => keys::HELP_OPTION_BACKUP_VM,
         ("backup", "disks") => keys::HELP_OPTION_BACKUP_DISK,
         ("backup", "files") => keys::HELP_OPTION_BACKUP_FILE,
-        ("points", "vm") => keys::HELP_OPTION_VM,
+        ("points" | "forget", "vm") => keys::HELP_OPTION_VM,
         ("show" | "verify" | "restore", "point") => keys::HELP_OPTION_POINT,
         ("show" | "restore", "vm") => keys::HELP_OPTION_POINT_VM,
         ("verify", "vm") => keys::HELP_OPTION_VM,
@@ -137,6 +138,17 @@ fn option(path: &str, id: &str) -> Option<MessageKey> {
         ("restore", "path") => keys::HELP_OPTION_RESTORE_PATH,
         ("restore", "to") => keys::HELP_OPTION_RESTORE_TO,
         ("restore", "existing") => keys::HELP_OPTION_RESTORE_EXISTING,
+        ("forget", "points") => keys::HELP_OPTION_FORGET_POINT,
+        ("forget", "keep_last") => keys::HELP_OPTION_KEEP_LAST,
+        ("forget", "keep_hourly") => keys::HELP_OPTION_KEEP_HOURLY,
+        ("forget", "keep_daily") => keys::HELP_OPTION_KEEP_DAILY,
+        ("forget", "keep_weekly") => keys::HELP_OPTION_KEEP_WEEKLY,
+        ("forget", "keep_monthly") => keys::HELP_OPTION_KEEP_MONTHLY,
+        ("forget", "keep_yearly") => keys::HELP_OPTION_KEEP_YEARLY,
+        ("forget", "keep_within") => keys::HELP_OPTION_KEEP_WITHIN,
+        ("forget", "keep_tags") => keys::HELP_OPTION_KEEP_TAG,
+        ("forget", "zone") => keys::HELP_OPTION_ZONE,
+        ("forget", "dry_run") => keys::HELP_OPTION_FORGET_DRY_RUN,
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use super::rust;
 use super::tree::Tree;
 
 /// The files that may say it.
-const PLACES: [&str; 2] = ["crates/sonae-repo/src/crypto/vaes.rs", "crates/sonae-repo/src/hash/lanes.rs"];
+const PLACES: [&str; 2] = ["crates/sonae-format/src/crypto/vaes.rs", "crates/sonae-format/src/hash/lanes.rs"];
 const WORD: &str = "unsafe";
 
 pub(super) fn check(tree: &Tree, report: &mut Report) {

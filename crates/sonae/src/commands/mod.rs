@@ -1,6 +1,7 @@
 //! What each command does: arguments become a request, the request an operation, the report output.
 
 mod backup;
+mod forget;
 mod key;
 mod limits;
 mod maintain;
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
         Command::Show(args) => points::show(&context, args),
         Command::Verify { point, .. } => verify::run(&context, point),
         Command::Restore(args) => restore::run(&context, args),
+        Command::Forget(args) => forget::run(&context, args),
     }
 }
 

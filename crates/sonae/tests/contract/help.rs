@@ -3,7 +3,7 @@
 use crate::golden;
 use crate::world::{Run, World};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "",
     "repo",
     "repo init",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 14] = [
     "show",
     "verify",
     "restore",
+    "forget",
 ];
 
 fn help(language: &str, command: &str) -> Run {

@@ -50,7 +50,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 15] = [
+    let commands: [(&str, Vec<&str>); 16] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
@@ -64,6 +64,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         ("verify", latest("verify")),
         ("verify --all", vec!["verify", "--all"]),
         ("restore", [latest("restore"), restore.to_vec()].concat()),
+        ("forget", vec!["forget", "--keep-daily", "1", "--dry-run"]),
         // Last, because a key of the usual cost makes everything behind it slow.
         ("key add", vec!["key", "add", "--new-password-file", "new-password"]),
         ("key list", vec!["key", "list"]),

@@ -18,6 +18,7 @@ fn a_held_repository_is_refused_by_everything_that_needs_it_alone_or_at_all() {
         &["repo", "check"],
         &["key", "add", "--new-password-file", "web01.xml"],
         &["key", "remove", "0"],
+        &["forget", "--keep-last", "1"],
     ] {
         let error = &world.json(args, 11)["error"];
         assert_eq!(error["name"], "locked", "{args:?}");
@@ -54,5 +55,7 @@ fn work_that_shares_the_repository_keeps_only_the_remover_out() {
     let repository = world.open();
     let _lock = repository.lock(LockKind::Shared).unwrap();
     world.json(&["key", "remove", "0"], 11);
+    world.json(&["forget", "--keep-last", "1"], 11);
+    world.ok(&["forget", "--keep-last", "1", "--dry-run"]);
     world.ok(&["verify", "--all"]);
 }

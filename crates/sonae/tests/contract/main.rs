@@ -3,6 +3,7 @@
 //! One binary with a module for each part of the contract; `world` is the only place that runs the program.
 
 mod damage;
+mod forget;
 mod golden;
 mod help;
 mod interrupt;

@@ -3,11 +3,11 @@
 use crate::world::{MIB, Run, World};
 
 /// A wrong call, and a part of what must be said about it.
-type Case<'a> = (&'a [&'a str], &'a str);
+pub(crate) type Case<'a> = (&'a [&'a str], &'a str);
 
 /// Each case as text in both languages and as JSON, with nothing left behind.
 #[track_caller]
-fn check(world: &World, cases: &[Case<'_>]) {
+pub(crate) fn check(world: &World, cases: &[Case<'_>]) {
     let before = world.files(".");
     for (args, said) in cases {
         let run = world.run(args);

@@ -60,7 +60,7 @@ pub enum TreeError {
     /// More than [`NODES_MAX`] entries.
     #[error("a folder with more than {NODES_MAX} entries")]
     TooMany,
-    /// It lies deeper than folders are followed ([`crate::walk::DEPTH_MAX`], [`crate::walk::PATH_BYTES_MAX`]).
+    /// It lies deeper than folders are followed (`DEPTH_MAX` and `PATH_BYTES_MAX` of `sonae-repo`).
     #[error("lies too deep to be followed")]
     TooDeep,
     /// Names must be strictly ascending, so none can stand twice.

@@ -9,7 +9,7 @@ use sonae_types::Entropy;
 const DEGREE: u32 = 53;
 
 /// A random irreducible polynomial as restic writes it: hexadecimal, no leading zeros.
-pub(crate) fn random_polynomial(entropy: &dyn Entropy) -> String {
+pub fn random_polynomial(entropy: &dyn Entropy) -> String {
     loop {
         let mut bytes = [0; 8];
         entropy.fill(&mut bytes);

@@ -36,7 +36,7 @@ impl Formatter for GoFormatter {
 }
 
 /// The value as Go would write it, without a line end.
-pub(crate) fn to_go_json(value: &impl Serialize) -> Vec<u8> {
+pub fn to_go_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, GoFormatter(CompactFormatter));
     value.serialize(&mut serializer).expect("our own types have text keys and finite numbers");
@@ -48,7 +48,7 @@ pub(crate) fn to_go_json(value: &impl Serialize) -> Vec<u8> {
 /// Characters that Go does not call printable are written as escapes. We never write names with control characters, so
 /// the short table of what else is not printable (unassigned and private code points are rare in names) errs on the
 /// side of escaping nothing: readers unquote both forms alike.
-pub(crate) fn quote_name(name: &str) -> String {
+pub fn quote_name(name: &str) -> String {
     let mut quoted = String::with_capacity(name.len());
     for char in name.chars() {
         match char {
@@ -88,12 +88,12 @@ fn is_unprintable(char: char) -> bool {
 
 /// The file name that a tree's text stands for; none when its escapes are invalid or yield no UTF-8.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn unquote_name(quoted: &str) -> Option<String> {
+pub fn unquote_name(quoted: &str) -> Option<String> {
     String::from_utf8(unquote_bytes(quoted)?).ok()
 }
 
 /// A name that is no UTF-8, as people can read and type it: each byte that is none as `\xNN`, as in the tree itself.
-pub(crate) fn quote_bytes(name: &[u8]) -> String {
+pub fn quote_bytes(name: &[u8]) -> String {
     let mut quoted = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         quoted.push_str(&quote_name(chunk.valid()));
@@ -105,7 +105,7 @@ pub(crate) fn quote_bytes(name: &[u8]) -> String {
 }
 
 /// The bytes of the file name that a tree's text stands for; none when its escapes are invalid.
-pub(crate) fn unquote_bytes(quoted: &str) -> Option<Vec<u8>> {
+pub fn unquote_bytes(quoted: &str) -> Option<Vec<u8>> {
     if !quoted.contains('\\') {
         return if quoted.contains(['"', '\n']) { None } else { Some(quoted.as_bytes().to_vec()) };
     }

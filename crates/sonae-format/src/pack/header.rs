@@ -53,7 +53,7 @@ pub(super) fn write_header(blobs: &[BlobEntry], out: &mut Vec<u8>) {
 
 /// The header of these blobs, in plaintext, for whoever forges one.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn plain_header(blobs: &[BlobEntry]) -> Vec<u8> {
+pub fn plain_header(blobs: &[BlobEntry]) -> Vec<u8> {
     let mut plain = Vec::new();
     write_header(blobs, &mut plain);
     plain

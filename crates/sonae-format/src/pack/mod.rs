@@ -2,16 +2,13 @@
 
 mod builder;
 mod header;
-mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use builder::{PackBuilder, SealedPack};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use header::plain_header;
+pub use header::plain_header;
 pub use header::{HEADER_BYTES_MAX, HeaderError, header_len, read_header};
-pub(crate) use stored::StoredPack;
-pub use stored::{PACK_FILE_BYTES_MAX, WHOLE_PACK_BYTES_MAX};
 
 /// The size at which a pack of chunks is closed. Larger packs mean fewer files; smaller ones waste less when rewritten.
 pub const PACK_BYTES: usize = 16 << 20;

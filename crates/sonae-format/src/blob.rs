@@ -162,7 +162,7 @@ impl BlobOpener {
     }
 
     /// The plaintext of `len` bytes that the last successful [`BlobOpener::open`] left.
-    pub(crate) fn opened(&self, len: usize) -> &[u8] {
+    pub fn opened(&self, len: usize) -> &[u8] {
         &self.plain[..len]
     }
 

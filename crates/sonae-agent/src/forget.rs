@@ -1,0 +1,342 @@
+//! Forgetting: which points of which machine go, why the others stay, and their removal (requirements 001-16, 001-19).
+//!
+//! The rules are those of [`sonae_core::retention`]; here they meet what a repository holds. Points that Sonae did not
+//! make are left alone: whoever made them knows their rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sonae_core::retention::{
+    Decision, Fate, Kind, PointFacts, Policy, Reason, Standing, Taken, Unit, Zone, decide, decide_named,
+    newest_by_count, newest_by_time,
+};
+use sonae_repo::forget::{ForgetCause, ForgetError};
+use sonae_repo::index::Index;
+use sonae_repo::lock::{LockError, LockKind};
+use sonae_repo::reader::Points;
+use sonae_repo::snapshot::Point;
+use sonae_repo::store::StoreError;
+use sonae_repo::{Repository, Stop};
+use sonae_text::keys;
+use sonae_types::{Digest, Message, Timestamp, VmName};
+
+use crate::failure::{Failure, Fault};
+use crate::findings::DamagedReport;
+use crate::select::{Selector, select, unknown_vm};
+
+/// What to forget.
+#[derive(Clone, Debug)]
+pub struct ForgetRequest {
+    /// Only points of this machine.
+    pub vm: Option<VmName>,
+    /// Which of them.
+    pub which: Which,
+    /// Whether to do it.
+    pub mode: ForgetMode,
+}
+
+/// Which points to forget.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// Those that no rule keeps, machine by machine.
+    Ruled {
+        /// The rules.
+        policy: Policy,
+        /// The zone of their calendar.
+        zone: Zone,
+    },
+    /// These.
+    Named(Vec<Selector>),
+}
+
+/// Whether points are removed or only told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForgetMode {
+    /// Only told.
+    DryRun,
+    /// Removed.
+    Done,
+}
+
+/// What was decided and done.
+#[derive(Debug, Serialize)]
+pub struct ForgetReport {
+    /// Whether it was carried out.
+    pub mode: ForgetMode,
+    /// The zone of the calendar; none where points were named.
+    pub zone: Option<String>,
+    /// The machines, by name.
+    pub machines: Vec<MachineReport>,
+    /// How many points were removed; none in a dry run.
+    pub removed: usize,
+    /// How many points were left alone because Sonae did not make them.
+    pub left_alone: usize,
+    /// Files that should be points and cannot be read; nobody knows of which machine.
+    pub damaged: Vec<DamagedReport>,
+}
+
+/// What was decided about the points of one machine.
+#[derive(Debug, Serialize)]
+pub struct MachineReport {
+    /// The machine.
+    pub vm: String,
+    /// What stays, newest first.
+    pub keep: Vec<KeptPoint>,
+    /// What goes, newest first.
+    pub remove: Vec<RemovedPoint>,
+}
+
+/// A point that stays.
+#[derive(Debug, Serialize)]
+pub struct KeptPoint {
+    /// Its id.
+    pub point: Digest,
+    /// When it was taken, RFC 3339.
+    pub time: String,
+    /// Why; at least one.
+    pub reasons: Vec<ReasonReport>,
+}
+
+/// A point that goes.
+#[derive(Debug, Serialize)]
+pub struct RemovedPoint {
+    /// Its id.
+    pub point: Digest,
+    /// When it was taken, RFC 3339.
+    pub time: String,
+}
+
+/// Why a point stays.
+#[derive(Debug, Serialize)]
+pub struct ReasonReport {
+    /// The rule.
+    pub rule: &'static str,
+    /// The period, the place from the front, the span or the tags that the rule found.
+    pub value: Option<String>,
+    /// The same for people.
+    #[serde(skip)]
+    pub message: Message,
+}
+
+/// Forgets points. Errors: what is named is not there or is never removed; then nothing was changed. When the removal
+/// itself stops, the message tells how far it came.
+pub fn forget(
+    repository: &Repository,
+    request: &ForgetRequest,
+    stop: &Stop,
+) -> Result<ForgetReport, Failure> {
+    let lock = repository.lock(match request.mode {
+        ForgetMode::DryRun => LockKind::Shared,
+        ForgetMode::Done => LockKind::Exclusive,
+    })?;
+    // Points before the index, never after: whatever a listed point references is then in the index.
+    let points = repository.points()?;
+    let machines = machines(&points, request)?;
+    let index = repository.load_trusted_index()?.index;
+    let mut report = ForgetReport {
+        mode: request.mode,
+        zone: request.zone(),
+        machines: Vec::new(),
+        removed: 0,
+        left_alone: points.good.iter().filter(|point| request.is_about(point) && is_foreign(point)).count(),
+        damaged: points.damaged.iter().map(DamagedReport::snapshot).collect(),
+    };
+    let looking = Looking { repository, index: &index, now: repository.environment().clock.now(), stop };
+    for Machine { vm, points, named } in &machines {
+        let facts = looking.facts(points)?;
+        let decisions = match &request.which {
+            Which::Ruled { policy, zone } => decide(&facts, policy, zone, looking.now),
+            Which::Named(_) => decide_named(&facts, named, looking.now)
+                .map_err(|never| never_removed(never.point, vm).because(never))?,
+        };
+        report.machines.push(MachineReport::of(vm, points, decisions));
+    }
+    if request.mode == ForgetMode::Done {
+        // The oldest first, so that what an interruption leaves is what is worth most.
+        let going = report.machines.iter().flat_map(|machine| machine.remove.iter().rev());
+        let going = going.map(|point| point.point).collect::<Vec<_>>();
+        repository.forget(&going, &lock, stop).map_err(stopped)?;
+        report.removed = going.len();
+    }
+    Ok(report)
+}
+
+impl ForgetRequest {
+    fn is_about(&self, point: &Point) -> bool {
+        self.vm.as_ref().is_none_or(|vm| point.snapshot.hostname == vm.as_str())
+    }
+
+    fn zone(&self) -> Option<String> {
+        match &self.which {
+            Which::Ruled { zone, .. } => Some(zone.name().to_owned()),
+            Which::Named(_) => None,
+        }
+    }
+}
+
+/// A machine with its points and proof records, and which of its points were named.
+struct Machine<'a> {
+    vm: &'a str,
+    points: Vec<&'a Point>,
+    named: BTreeSet<Digest>,
+}
+
+/// The machines to decide about. Errors: a machine or a point that is not there, or that Sonae did not make.
+fn machines<'a>(points: &'a Points, request: &ForgetRequest) -> Result<Vec<Machine<'a>>, Failure> {
+    let about = || points.good.iter().filter(|point| request.is_about(point));
+    if let Some(vm) = &request.vm
+        && about().all(|point| point.snapshot.is_proof())
+        && points.damaged.is_empty()
+    {
+        return Err(unknown_vm(vm));
+    }
+    let mut machines = BTreeMap::<&str, Machine<'_>>::new();
+    for point in about().filter(|point| !is_foreign(point)) {
+        let vm = point.snapshot.hostname.as_str();
+        let machine = Machine { vm, points: Vec::new(), named: BTreeSet::new() };
+        machines.entry(vm).or_insert(machine).points.push(point);
+    }
+    let Which::Named(selectors) = &request.which else {
+        return Ok(machines.into_values().collect());
+    };
+    for selector in selectors {
+        let point = select(points, selector, request.vm.as_ref())?;
+        match machines.get_mut(point.snapshot.hostname.as_str()) {
+            Some(machine) if !is_foreign(point) => machine.named.insert(point.id),
+            Some(_) | None => return Err(foreign(point.id)),
+        };
+    }
+    Ok(machines.into_values().filter(|machine| !machine.named.is_empty()).collect())
+}
+
+fn is_foreign(point: &Point) -> bool {
+    !point.snapshot.is_ours() && !point.snapshot.is_proof()
+}
+
+/// Looks at points, as far as a decision needs it.
+struct Looking<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    now: Timestamp,
+    stop: &'a Stop,
+}
+
+impl Looking<'_> {
+    /// What is known of the points of one machine. From the newest on they are looked at until a good one is found: it
+    /// is the one that is never removed, and no rule needs to know more about older ones.
+    fn facts(&self, points: &[&Point]) -> Result<Vec<PointFacts>, Failure> {
+        let mut facts = points.iter().map(|point| facts_of(point)).collect::<Vec<_>>();
+        let ids = |order: Vec<&PointFacts>| order.iter().map(|facts| facts.id).collect::<Vec<_>>();
+        for order in [ids(newest_by_time(&facts, self.now)), ids(newest_by_count(&facts))] {
+            for id in order {
+                let at = facts.iter().position(|facts| facts.id == id).expect("the order is of these points");
+                if facts[at].standing == Standing::Unknown {
+                    facts[at].standing = self.standing(points[at])?;
+                }
+                if facts[at].standing == Standing::Good {
+                    break;
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    fn standing(&self, point: &Point) -> Result<Standing, Failure> {
+        self.stop.check()?;
+        let complete = self.repository.is_complete(point, self.index)?;
+        Ok(if complete { Standing::Good } else { Standing::Damaged })
+    }
+}
+
+fn facts_of(point: &Point) -> PointFacts {
+    let snapshot = &point.snapshot;
+    PointFacts {
+        id: point.id,
+        kind: if snapshot.is_proof() { Kind::ProofRecord } else { Kind::Point },
+        taken: snapshot.taken_at().map_or(Taken::Unknown, Taken::At),
+        generation: snapshot.generation(),
+        tags: snapshot.tags.clone(),
+        standing: Standing::Unknown,
+    }
+}
+
+impl MachineReport {
+    fn of(vm: &str, points: &[&Point], decisions: Vec<Decision>) -> Self {
+        let times = points.iter().map(|point| (point.id, &point.snapshot.time)).collect::<BTreeMap<_, _>>();
+        let mut report = Self { vm: vm.to_owned(), keep: Vec::new(), remove: Vec::new() };
+        for Decision { point, fate } in decisions {
+            let time = times.get(&point).map_or_else(String::new, ToString::to_string);
+            match fate {
+                Fate::Keep(reasons) => {
+                    let reasons = reasons.iter().map(ReasonReport::from).collect();
+                    report.keep.push(KeptPoint { point, time, reasons });
+                }
+                Fate::Remove => report.remove.push(RemovedPoint { point, time }),
+                Fate::PassedOver => {}
+            }
+        }
+        report
+    }
+}
+
+impl From<&Reason> for ReasonReport {
+    fn from(reason: &Reason) -> Self {
+        let key = match reason {
+            Reason::Last(_) => keys::FORGET_REASON_LAST,
+            Reason::NewestOf(period) => match period.unit() {
+                Unit::Hour => keys::FORGET_REASON_HOURLY,
+                Unit::Day => keys::FORGET_REASON_DAILY,
+                Unit::Week => keys::FORGET_REASON_WEEKLY,
+                Unit::Month => keys::FORGET_REASON_MONTHLY,
+                Unit::Year => keys::FORGET_REASON_YEARLY,
+            },
+            Reason::OldestWith(_) => keys::FORGET_REASON_OLDEST,
+            Reason::Within(_) => keys::FORGET_REASON_WITHIN,
+            Reason::Tagged(_) => keys::FORGET_REASON_TAG,
+            Reason::NewestGood => keys::FORGET_REASON_NEWEST_GOOD,
+            Reason::NewestUnknown => keys::FORGET_REASON_NEWEST_UNKNOWN,
+            Reason::Damaged => keys::FORGET_REASON_DAMAGED,
+            Reason::UnknownTime => keys::FORGET_REASON_UNKNOWN_TIME,
+            Reason::FutureTime => keys::FORGET_REASON_FUTURE_TIME,
+            Reason::NotNamed => keys::FORGET_REASON_NOT_NAMED,
+        };
+        let value = reason.value();
+        let message = value.iter().fold(Message::new(key), |message, value| message.with("value", value));
+        Self { rule: reason.rule(), value, message }
+    }
+}
+
+/// The failure that no rule was given, so that nothing says what stays.
+#[must_use]
+pub fn no_rule() -> Failure {
+    Failure::new(Fault::WrongUse, Message::new(keys::ERROR_FORGET_NO_RULE))
+        .remedy(Message::new(keys::REMEDY_FORGET_NO_RULE))
+}
+
+fn never_removed(point: Digest, vm: &str) -> Failure {
+    let message = Message::new(keys::ERROR_FORGET_NEWEST).with("point", point.short()).with("vm", vm);
+    Failure::new(Fault::WrongUse, message).remedy(Message::new(keys::REMEDY_FORGET_NEWEST))
+}
+
+fn foreign(point: Digest) -> Failure {
+    let message = Message::new(keys::ERROR_FORGET_FOREIGN).with("point", point.short());
+    Failure::new(Fault::WrongUse, message)
+        .remedy(Message::new(keys::REMEDY_FORGET_FOREIGN).with("point", point.short()))
+}
+
+/// The removal stopped on its way.
+fn stopped(error: ForgetError) -> Failure {
+    let interrupted = matches!(
+        error.cause,
+        ForgetCause::Stopped(_)
+            | ForgetCause::Store(StoreError::Stopped { .. })
+            | ForgetCause::Lock(LockError::Store(StoreError::Stopped { .. }))
+    );
+    let message = Message::new(keys::ERROR_FORGET_STOPPED)
+        .with("removed", error.done.removed.len() + error.done.gone_before.len())
+        .with("asked", error.asked);
+    Failure::new(if interrupted { Fault::Interrupted } else { Fault::OurFault }, message)
+        .remedy(Message::new(keys::REMEDY_FORGET_STOPPED))
+        .because(error)
+}
