@@ -8,7 +8,7 @@ use sonae_repo::blob::BlobKind;
 use sonae_repo::chunk::ChunkTarget;
 use sonae_repo::index::Index;
 use sonae_repo::ingest::{DiskChunks, DiskInput, Ingest, IngestError, IngestTotals};
-use sonae_repo::lock::LockKind;
+use sonae_repo::lock::{Lock, LockKind};
 use sonae_repo::manifest::{ChunkRule, Chunking, Consistency, DiskManifest, Manifest, SCHEMA, merkle_root};
 use sonae_repo::reader::ReadError;
 use sonae_repo::snapshot::{DISK_TAG, GENERATION_TAG, Point, SONAE_TAG, Snapshot, Summary};
@@ -168,7 +168,13 @@ pub fn backup(
         .iter()
         .map(|source| DiskInput { disk: &source.disk, target: source.target })
         .collect::<Vec<_>>();
-    let chunks = ingest.disks(&inputs).map_err(|error| name_source(error, &sources))?;
+    let chunks = match ingest.disks(&inputs) {
+        Ok(chunks) => chunks,
+        Err(error) => {
+            give_up(ingest, &lock);
+            return Err(name_source(error, &sources));
+        }
+    };
     let ended = clock.now();
     let disks = sources
         .iter()
@@ -176,8 +182,13 @@ pub fn backup(
         .map(|(source, chunks)| DiskReport::of(source, chunks, &before))
         .collect::<Vec<_>>();
     let manifest = manifest(request, &sources, &chunks, &disks, &files, (started, ended));
-    let saved = save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started)
-        .map_err(ingest_failure)?;
+    let saved = match save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started) {
+        Ok(saved) => saved,
+        Err(error) => {
+            give_up(ingest, &lock);
+            return Err(ingest_failure(error));
+        }
+    };
     let totals = ingest.finish().map_err(ingest_failure)?;
     stop.check()?;
     lock.confirm()?;
@@ -189,6 +200,13 @@ pub fn backup(
     drop(lock);
     let repeated_operations = repeats.operations();
     Ok(BackupReport { point, vm: request.vm.clone(), disks, findings, repeated_operations, duration_ms })
+}
+
+/// What a failed run stored is there for the next one. Under a lost lock it may be gone by now and is not listed.
+fn give_up(ingest: Ingest<'_>, lock: &Lock) {
+    if lock.confirm().is_ok() {
+        ingest.give_up();
+    }
 }
 
 fn is_of(point: &Point, vm: &VmName) -> bool {

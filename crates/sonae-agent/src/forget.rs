@@ -126,23 +126,32 @@ pub fn forget(
     request: &ForgetRequest,
     stop: &Stop,
 ) -> Result<ForgetReport, Failure> {
-    let lock = repository.lock(match request.mode {
-        ForgetMode::DryRun => LockKind::Shared,
-        ForgetMode::Done => LockKind::Exclusive,
-    })?;
+    match request.mode {
+        ForgetMode::DryRun => {
+            let _lock = repository.begin_reading()?.settle()?;
+            decided(repository, request, stop)
+        }
+        ForgetMode::Done => {
+            let lock = repository.lock(LockKind::Exclusive)?;
+            let mut report = decided(repository, request, stop)?;
+            // The oldest first, so that what an interruption leaves is what is worth most.
+            let going = report.machines.iter().flat_map(|machine| machine.remove.iter().rev());
+            let going = going.map(|point| point.point).collect::<Vec<_>>();
+            repository.forget(&going, &lock, stop).map_err(stopped)?;
+            report.removed = going.len();
+            Ok(report)
+        }
+    }
+}
+
+/// What is to be done, with nothing done yet.
+fn decided(repository: &Repository, request: &ForgetRequest, stop: &Stop) -> Result<ForgetReport, Failure> {
     // Points before the index, never after: whatever a listed point references is then in the index.
     let points = repository.points()?;
     let machines = machines(&points, request)?;
     let index = repository.load_trusted_index()?.index;
-    let mut report = ForgetReport {
-        mode: request.mode,
-        zone: request.zone(),
-        machines: Vec::new(),
-        removed: 0,
-        left_alone: points.good.iter().filter(|point| request.is_about(point) && is_foreign(point)).count(),
-        damaged: points.damaged.iter().map(DamagedReport::snapshot).collect(),
-    };
     let looking = Looking { repository, index: &index, now: repository.environment().clock.now(), stop };
+    let mut reports = Vec::new();
     for Machine { vm, points, named } in &machines {
         let facts = looking.facts(points)?;
         let decisions = match &request.which {
@@ -150,16 +159,17 @@ pub fn forget(
             Which::Named(_) => decide_named(&facts, named, looking.now)
                 .map_err(|never| never_removed(never.point, vm).because(never))?,
         };
-        report.machines.push(MachineReport::of(vm, points, decisions));
+        reports.push(MachineReport::of(vm, points, decisions));
     }
-    if request.mode == ForgetMode::Done {
-        // The oldest first, so that what an interruption leaves is what is worth most.
-        let going = report.machines.iter().flat_map(|machine| machine.remove.iter().rev());
-        let going = going.map(|point| point.point).collect::<Vec<_>>();
-        repository.forget(&going, &lock, stop).map_err(stopped)?;
-        report.removed = going.len();
-    }
-    Ok(report)
+    let foreign = points.good.iter().filter(|point| request.is_about(point) && is_foreign(point));
+    Ok(ForgetReport {
+        mode: request.mode,
+        zone: request.zone(),
+        machines: reports,
+        removed: 0,
+        left_alone: foreign.count(),
+        damaged: points.damaged.iter().map(DamagedReport::snapshot).collect(),
+    })
 }
 
 impl ForgetRequest {
@@ -339,4 +349,136 @@ fn stopped(error: ForgetError) -> Failure {
     Failure::new(if interrupted { Fault::Interrupted } else { Fault::OurFault }, message)
         .remedy(Message::new(keys::REMEDY_FORGET_STOPPED))
         .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sonae_core::retention::{Count, Rule, TagSet, Within};
+    use sonae_repo::Progress;
+    use sonae_repo::crypto::{KdfCost, Password};
+    use sonae_repo::snapshot::Snapshot;
+    use sonae_repo::store::fault::{Fault as StoreFault, FaultStore};
+    use sonae_repo::store::wrap::Verb;
+    use sonae_repo::store::{FileKind, FileName, MemoryStore, ObjectStore as _, Repeats};
+    use sonae_repo::testing::{environment, image};
+    use sonae_repo::time::to_rfc3339;
+    use sonae_text::{Language, missing_fields, render};
+    use sonae_types::DiskName;
+
+    use super::*;
+    use crate::backup::{BackupRequest, DiskRequest, Format, backup};
+
+    /// A repository of which the n-th removal of a file has this fault, with a good point and copies of it, one at each
+    /// of these seconds before.
+    fn repository(nth: u64, fault: StoreFault, seconds: &[i64]) -> (MemoryStore, Repository) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("vda.raw");
+        std::fs::write(&path, image("tnz", 0)).unwrap();
+        let memory = MemoryStore::new();
+        let store = FaultStore::planned(Arc::new(memory.clone()), move |seen| {
+            let point = format!("{:?}", seen.target).contains("Snapshot");
+            (seen.verb == Verb::Remove && point && seen.number_of_operation == nth).then_some(fault)
+        });
+        let password = Password::from_file_bytes(b"secret");
+        let repository =
+            Repository::init(Arc::new(store), environment(), &password, KdfCost::FOR_TESTS).unwrap();
+        let disk = DiskRequest { name: DiskName::parse("vda").unwrap(), path, format: Format::Raw };
+        let request = BackupRequest { vm: VmName::parse("web01").unwrap(), disks: vec![disk], files: vec![] };
+        let (stop, progress) = (Stop::default(), Progress::default());
+        backup(&repository, &request, &Repeats::default(), &stop, &progress).unwrap();
+        let good = repository.points().unwrap().good.remove(0);
+        for second in seconds {
+            let time = to_rfc3339(Timestamp::from_micros(-second * 1_000_000));
+            let tags = vec!["sonae".to_owned()];
+            repository.save_point(&Snapshot { time, tags, ..good.snapshot.clone() }).unwrap();
+        }
+        (memory, repository)
+    }
+
+    fn last(count: &str, mode: ForgetMode) -> ForgetRequest {
+        let rule = Rule::Last(Count::parse(count).unwrap().unwrap());
+        let policy = Policy::new(vec![rule]).unwrap();
+        ForgetRequest { vm: None, which: Which::Ruled { policy, zone: Zone::default() }, mode }
+    }
+
+    fn times(repository: &Repository) -> Vec<i64> {
+        let points = repository.points().unwrap().good;
+        points.iter().map(|point| -point.snapshot.taken_at().unwrap().as_micros() / 1_000_000).collect()
+    }
+
+    #[test]
+    fn a_removal_that_stops_says_how_far_it_came_and_began_with_the_oldest() {
+        let (_, repository) = repository(3, StoreFault::Fail, &[10, 20, 30, 40]);
+        let failure = forget(&repository, &last("1", ForgetMode::Done), &Stop::default()).unwrap_err();
+        assert_eq!(failure.fault, Fault::OurFault);
+        assert_eq!(
+            render(&failure.message, Language::En),
+            "The work stopped. Recovery points removed until then: 2 of 4. The others are as they were."
+        );
+        assert_eq!(times(&repository), [20, 10, -1]);
+        // The same once more goes on where it stopped.
+        let report = forget(&repository, &last("1", ForgetMode::Done), &Stop::default()).unwrap();
+        assert_eq!((report.removed, times(&repository)), (2, vec![-1]));
+    }
+
+    #[test]
+    fn a_stop_that_was_asked_for_counts_as_an_interruption_and_leaves_no_lock() {
+        let (memory, repository) = repository(9, StoreFault::Fail, &[10]);
+        let stop = Stop::default();
+        stop.request();
+        let failure = forget(&repository, &last("1", ForgetMode::Done), &stop).unwrap_err();
+        assert_eq!(failure.fault, Fault::Interrupted);
+        assert_eq!(times(&repository).len(), 2);
+        assert!(memory.list(FileKind::Lock).unwrap().is_empty());
+    }
+
+    #[test]
+    fn where_nothing_is_whole_nothing_goes() {
+        let (memory, repository) = repository(9, StoreFault::Fail, &[10, 20]);
+        for pack in memory.list(FileKind::Data).unwrap() {
+            memory.remove(FileName::Hashed(FileKind::Data, pack.id)).unwrap();
+        }
+        let report = forget(&repository, &last("1", ForgetMode::Done), &Stop::default()).unwrap();
+        assert_eq!((report.removed, times(&repository).len()), (0, 3));
+        let reasons = report.machines[0].keep.iter().flat_map(|point| &point.reasons);
+        assert!(reasons.clone().all(|reason| reason.rule == "damaged"), "{report:?}");
+    }
+
+    #[test]
+    fn every_reason_is_said_with_all_of_its_fields() {
+        let (_, repository) = repository(9, StoreFault::Fail, &[10]);
+        let facts = facts_of(&repository.points().unwrap().good[0]);
+        let rules = |rule: Rule| {
+            decide(
+                &[facts.clone()],
+                &Policy::new(vec![rule]).unwrap(),
+                &Zone::default(),
+                Timestamp::from_micros(0),
+            )
+        };
+        let mut all = vec![
+            Reason::NewestGood,
+            Reason::NewestUnknown,
+            Reason::Damaged,
+            Reason::UnknownTime,
+            Reason::FutureTime,
+            Reason::NotNamed,
+            Reason::Last(1),
+            Reason::Within(Within { days: 7, ..Within::default() }),
+            Reason::Tagged(TagSet::parse("sonae").unwrap()),
+        ];
+        for unit in Unit::ALL {
+            for Decision { fate, .. } in rules(Rule::Newest(unit, Count::Unlimited)) {
+                let Fate::Keep(reasons) = fate else { panic!("the newest stays") };
+                let Reason::NewestOf(period) = reasons[0] else { panic!("the rule comes first") };
+                all.extend([Reason::NewestOf(period), Reason::OldestWith(period)]);
+            }
+        }
+        for reason in all.iter().map(ReasonReport::from) {
+            assert!(missing_fields(&reason.message).is_empty(), "{reason:?}");
+            assert!(!render(&reason.message, Language::Ja).is_ascii(), "{reason:?}");
+        }
+    }
 }

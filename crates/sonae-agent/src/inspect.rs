@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use sonae_repo::Repository;
-use sonae_repo::lock::LockKind;
 use sonae_repo::manifest::Manifest;
 use sonae_repo::reader::{Points, ReadError};
 use sonae_repo::snapshot::Point;
@@ -80,7 +79,7 @@ pub fn show(
     selector: &Selector,
     vm: Option<&VmName>,
 ) -> Result<ShowReport, Failure> {
-    let lock = repository.begin_lock(LockKind::Shared)?;
+    let lock = repository.begin_reading()?;
     let points = repository.points()?;
     let point = select(&points, selector, vm)?;
     let index = repository.load_index_around_damage()?.index;

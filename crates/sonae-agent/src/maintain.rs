@@ -128,15 +128,16 @@ pub fn repair_index(
 ) -> Result<RepairIndexReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let lock = repository.lock(match mode {
-        RepairMode::DryRun => LockKind::Shared,
-        RepairMode::Done => LockKind::Exclusive,
-    })?;
-    let repair = match mode {
-        RepairMode::DryRun => Repair::DryRun,
-        RepairMode::Done => Repair::Write(&lock),
+    let report = match mode {
+        RepairMode::DryRun => {
+            let _reading = repository.begin_reading()?.settle()?;
+            repository.repair_index(Repair::DryRun, stop, progress)?
+        }
+        RepairMode::Done => {
+            let lock = repository.lock(LockKind::Exclusive)?;
+            repository.repair_index(Repair::Write(&lock), stop, progress)?
+        }
     };
-    let report = repository.repair_index(repair, stop, progress)?;
     let RepairReport { packs, blobs, added, missing, damaged, damaged_index, written, removed } = report;
     let missing = missing.iter().map(FindingReport::missing_pack);
     let findings = missing.chain(damaged.iter().map(FindingReport::damaged_pack)).collect::<Vec<_>>();

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sonae_repo::blob::BlobKind;
-use sonae_repo::lock::LockKind;
 use sonae_repo::reader::ReadError;
 use sonae_repo::restore::{Content, DamagedRange, Restore, RestoreError, RestoreOutcome};
 use sonae_repo::snapshot::Point;
@@ -101,7 +100,7 @@ pub fn restore(
 ) -> Result<RestoreReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let lock = repository.begin_lock(LockKind::Shared)?;
+    let lock = repository.begin_reading()?;
     let points = repository.points()?;
     let point = select(&points, &request.point, request.vm.as_ref())?;
     let index = repository.load_index_around_damage()?.index;

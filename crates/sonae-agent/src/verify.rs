@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use sonae_repo::check::{CheckReport, Depth};
-use sonae_repo::lock::LockKind;
 use sonae_repo::snapshot::Point;
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_types::{ByteCount, Digest, VmName};
@@ -97,7 +96,7 @@ pub fn verify(
 ) -> Result<VerifyReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let lock = repository.begin_lock(LockKind::Shared)?;
+    let lock = repository.begin_reading()?;
     let points = repository.points()?;
     let chosen = match selection {
         Selection::One(selector) => vec![select(&points, selector, vm)?.clone()],
@@ -144,7 +143,7 @@ pub fn check(
 ) -> Result<RepoCheckReport, Failure> {
     let clock = &repository.environment().clock;
     let begun = clock.monotonic();
-    let _lock = repository.lock(LockKind::Shared)?;
+    let _lock = repository.begin_reading()?.settle()?;
     let CheckReport { points, packs, blobs, read, unreferenced_packs, findings } =
         repository.check(depth, stop, progress)?;
     Ok(RepoCheckReport {

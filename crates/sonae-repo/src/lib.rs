@@ -36,6 +36,6 @@ pub mod walk;
 
 pub use environment::{Environment, Progress, Stop, Stopped};
 pub use repository::Repository;
-pub use sonae_format::{blob, chunk, compress, config, crypto, hash, index, manifest, pack, time, tree};
 pub(crate) use sonae_format::json;
+pub use sonae_format::{blob, chunk, compress, config, crypto, hash, index, manifest, pack, time, tree};
 pub use sonae_store as store;

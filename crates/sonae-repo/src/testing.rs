@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sonae_types::{
-    ByteCount, ByteOffset, Clock, DiskError, DiskRead, DiskTarget, Extent, ExtentKind, TargetState,
-    Timestamp,
+    ByteCount, ByteOffset, Clock, DiskError, DiskRead, DiskTarget, Extent, ExtentKind, TargetState, Timestamp,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

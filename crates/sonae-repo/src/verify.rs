@@ -16,8 +16,8 @@ use crate::pack::{HeaderError, header_len, read_header};
 use crate::reader::{ReadError, processors};
 use crate::repository::Repository;
 use crate::snapshot::Point;
-use crate::stored_pack::{PACK_FILE_BYTES_MAX, StoredPack};
 use crate::store::{FileKind, FileName, StoreError};
+use crate::stored_pack::{PACK_FILE_BYTES_MAX, StoredPack};
 use crate::walk::{Met, Walker};
 
 /// What verifying points found.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::FallocateFlags;
@@ -13,6 +14,7 @@ use crate::host::{self, Missing};
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: tempfile::TempDir,
+    fillers: AtomicU64,
 }
 
 /// What takes the room on a disk; gone when dropped.
@@ -31,15 +33,35 @@ impl SmallDisk {
         let ended = mount.output().context("cannot start mount")?;
         if !ended.status.success() {
             let why = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
-            return Err(Missing { what: format!("a file system to fill: {why}"), remedy: "needs root" }.into());
+            return Err(
+                Missing { what: format!("a file system to fill: {why}"), remedy: "needs root" }.into()
+            );
         }
-        Ok(Self { folder })
+        Ok(Self { folder, fillers: AtomicU64::new(0) })
     }
 
     /// A path on it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Makes it take no writes any more. Errors: somebody has a file on it open for writing.
+    pub fn take_no_writes(&self) -> Result<()> {
+        let mut mount = host::program("mount")?;
+        let ended = mount
+            .args(["-o", "remount,ro"])
+            .arg(self.folder.path())
+            .output()
+            .context("cannot start mount")?;
+        let why = String::from_utf8_lossy(&ended.stderr);
+        ensure!(
+            ended.status.success(),
+            "{} cannot be remounted: {}",
+            self.folder.path().display(),
+            why.trim()
+        );
+        Ok(())
     }
 
     /// The room that is left.
@@ -50,7 +72,8 @@ impl SmallDisk {
 
     /// Fills it until only so much room is left. Errors: there is less.
     pub fn leave(&self, room: ByteCount) -> Result<Filler> {
-        let filler = Filler { file: self.path("filler") };
+        let number = self.fillers.fetch_add(1, Ordering::Relaxed);
+        let filler = Filler { file: self.path(&format!("filler-{number}")) };
         let file = File::create_new(&filler.file)?;
         let free = self.free()?;
         let more = free.get().checked_sub(room.get()).with_context(|| format!("only {free} are left"))?;

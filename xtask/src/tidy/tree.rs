@@ -25,6 +25,9 @@ pub(super) struct Text {
     pub(super) content: String,
 }
 
+/// Folders of what was made here and belongs to nobody's tree, by name or by path.
+const MADE: [&str; 6] = ["target", ".git", ".sonae-demo", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];
+
 impl Tree {
     /// Reads the tree below `root`. Errors: a folder or file cannot be read.
     pub(super) fn read(root: &Path) -> anyhow::Result<Self> {
@@ -41,7 +44,10 @@ impl Tree {
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().with_context(|| format!("cannot look at {path}"))?;
-            if kind.is_dir() && !["target", ".git", ".sonae-demo"].contains(&name.as_str()) {
+            if kind.is_dir() {
+                if MADE.contains(&name.as_str()) || MADE.contains(&path.as_str()) {
+                    continue;
+                }
                 self.read_folder(&entry.path(), &format!("{path}/"))?;
             } else if kind.is_file() {
                 self.read_file(&entry.path(), path)?;

@@ -223,6 +223,20 @@ impl<'a> Ingest<'a> {
 
     /// Stores what is still open, first packs, then the index. Only now may a point reference what was taken in.
     pub fn finish(mut self) -> Result<IngestTotals, IngestError> {
+        let stored = self.store_open_packs();
+        // What was stored is listed even where the last packs were not, so that the next run uses it.
+        let listed = self.draft.flush(self.repository);
+        stored.and(listed)?;
+        Ok(self.totals.read())
+    }
+
+    /// Lists what was stored so far, for a run that goes no further: the next one uses it. The caller's lock must hold,
+    /// or others may have removed it. Where that fails, too, only room is lost.
+    pub fn give_up(self) {
+        drop(self.draft.flush(self.repository));
+    }
+
+    fn store_open_packs(&mut self) -> Result<(), IngestError> {
         let mut batch = BlobBatch::default();
         let mut open =
             std::mem::take(self.open_packs.get_mut().unwrap_or_else(PoisonError::into_inner)).into_iter();
@@ -239,8 +253,7 @@ impl<'a> Ingest<'a> {
                 self.draft.store_pack(self.repository, self.progress, pack, &mut batch)?;
             }
         }
-        self.draft.flush(self.repository)?;
-        Ok(self.totals.read())
+        Ok(())
     }
 }
 

@@ -107,6 +107,24 @@ pub struct BegunLock<'a> {
     written: Duration,
 }
 
+/// A lock for whoever only reads, or the reading without one of a place that takes no files.
+#[derive(Debug)]
+pub enum BegunReading<'a> {
+    /// Others will see that somebody reads.
+    Locked(BegunLock<'a>),
+    /// Nobody can be told. What is removed meanwhile is missed, and never mistaken for something else.
+    Unlocked,
+}
+
+/// Somebody reads, until this is dropped.
+#[derive(Debug)]
+pub enum Reading {
+    /// Others see it.
+    Locked(Lock),
+    /// Nobody could be told.
+    Unlocked,
+}
+
 #[derive(Debug)]
 struct Held {
     repository: Repository,
@@ -139,6 +157,18 @@ impl Repository {
         let id = self.write_lock(kind)?;
         let written = self.environment.clock.monotonic();
         Ok(BegunLock { repository: self, kind, id: Some(id), begun, written })
+    }
+
+    /// Begins a shared lock for whoever only reads. A place that is full or takes no writes is read without one: when
+    /// its disk is full or its medium sealed, what lies there must still come back.
+    ///
+    /// Errors: as [`Repository::lock`].
+    pub fn begin_reading(&self) -> Result<BegunReading<'_>, LockError> {
+        match self.begin_lock(LockKind::Shared) {
+            Ok(lock) => Ok(BegunReading::Locked(lock)),
+            Err(LockError::Store(error)) if takes_no_files(&error) => Ok(BegunReading::Unlocked),
+            Err(error) => Err(error),
+        }
     }
 
     fn write_lock(&self, kind: LockKind) -> Result<Digest, StoreError> {
@@ -202,6 +232,30 @@ impl Repository {
 
 fn lock_name(id: Digest) -> FileName {
     FileName::Hashed(FileKind::Lock, id)
+}
+
+fn takes_no_files(error: &StoreError) -> bool {
+    match error {
+        StoreError::Full { .. } => true,
+        StoreError::Io { cause, .. } => cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem,
+        StoreError::NotFound { .. }
+        | StoreError::Exists { .. }
+        | StoreError::Short { .. }
+        | StoreError::NotKept { .. }
+        | StoreError::Altered { .. }
+        | StoreError::Stopped { .. }
+        | StoreError::Unusable { .. } => false,
+    }
+}
+
+impl BegunReading<'_> {
+    /// As [`BegunLock::settle`], where there is a lock.
+    pub fn settle(self) -> Result<Reading, LockError> {
+        match self {
+            Self::Locked(lock) => lock.settle().map(Reading::Locked),
+            Self::Unlocked => Ok(Reading::Unlocked),
+        }
+    }
 }
 
 impl BegunLock<'_> {

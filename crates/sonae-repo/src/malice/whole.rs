@@ -12,8 +12,10 @@ use crate::crypto::Password;
 use crate::hash::sha256;
 use crate::index::{Index, IndexedPack, encode_index};
 use crate::json::to_go_json;
+use crate::keyless::keyless_check;
 use crate::lock::LockKind;
 use crate::manifest::merkle_root;
+use crate::repair::Repair;
 use crate::repository::{OpenError, Repository};
 use crate::restore::{Content, Restore};
 use crate::snapshot::{DISK_TAG, Point, SONAE_TAG};
@@ -112,12 +114,15 @@ pub fn read_all(store: &MemoryStore) -> Result<Reading, OpenError> {
     // Whether somebody else's lock can be read is no matter here; it must only come to an answer.
     drop(repository.lock(LockKind::Shared));
     drop(repository.keys());
+    drop(repository.load_trusted_index());
     let (stop, progress) = (Stop::default(), Progress::default());
     for depth in [Depth::Structure, Depth::Data] {
         if let Ok(report) = repository.check(depth, &stop, &progress) {
             reading.findings += report.findings.len();
         }
     }
+    drop(repository.repair_index(Repair::DryRun, &stop, &progress));
+    drop(keyless_check(store, &stop, &progress));
     let Ok(points) = repository.points() else { return Ok(reading) };
     reading.points = points.good.len();
     let Ok(loaded) = repository.load_index_around_damage() else { return Ok(reading) };

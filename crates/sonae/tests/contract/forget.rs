@@ -237,7 +237,7 @@ fn the_newest_point_that_is_whole_stays_though_newer_ones_are_damaged() {
     wrong_use::check(&world, &[(&["forget", &whole[0]], "is the newest good one")]);
     // A person may remove what is damaged.
     assert_eq!(world.json(&["forget", &damaged], 0)["removed"], 1);
-    world.ok(&["repo", "check", "--read-data"]);
+    assert_eq!(world.json(&["verify", "--all"], 0)["verdict"], "good");
 }
 
 #[test]

@@ -56,12 +56,11 @@ fn a_name_that_leaves_its_folder_hides_that_folder_and_nothing_else() {
         let point =
             forger.point(Forger::snapshot(forger.folder(vec![folder("bad", bad), folder("good", good)])));
         let findings = verify(&forger, &point);
-        let told = |finding: &Finding| match finding {
-            Finding::Folder { path, cause, .. } => {
-                path == "/bad" && matches!(cause, ReadError::Tree { cause: TreeError::Name { .. }, .. })
-            }
-            Finding::Range { path, chunk, .. } => path == "/good/f" && *chunk == missing,
-            _ => false,
+        let told = |finding: &Finding| {
+            let bad =
+                |cause: &ReadError| matches!(cause, ReadError::Tree { cause: TreeError::Name { .. }, .. });
+            matches!(finding, Finding::Folder { path, cause, .. } if path == "/bad" && bad(cause))
+                || matches!(finding, Finding::Range { path, chunk, .. } if path == "/good/f" && *chunk == missing)
         };
         assert_eq!(findings.iter().filter(|finding| told(finding)).count(), 2, "{name:.20} {findings:?}");
     }
@@ -247,16 +246,17 @@ fn a_manifest_that_lies_about_a_disk_is_found_out() {
         (r#""schema""#, r#""schema_""#),
     ] {
         let store = MemoryStore::new();
-        lay(&store, &mut |part, bytes| match part {
-            Part::Manifest => {
-                let mut text = String::from_utf8(bytes).unwrap().replacen(from, to, 1);
-                if from.ends_with('"') && to.ends_with("00") {
-                    let at = text.find(to).unwrap() + to.len();
-                    text.replace_range(at + 62..at + 64, "");
-                }
-                text.into_bytes()
+        lay(&store, &mut |part, bytes| {
+            if part != Part::Manifest {
+                return bytes;
             }
-            _ => bytes,
+            let mut text = String::from_utf8(bytes).unwrap().replacen(from, to, 1);
+            if from.contains("merkle_root") {
+                // As many digits as before.
+                let at = text.find(to).unwrap() + to.len();
+                text.replace_range(at + 62..at + 64, "");
+            }
+            text.into_bytes()
         });
         assert_eq!(read_all(&store).unwrap().findings, 1, "{to}");
     }
@@ -306,10 +306,12 @@ fn a_listing_longer_than_a_chunk_may_be_is_read() {
     let mut json = encode_tree(nodes.clone(), Timestamp::from_micros(0));
     json.resize(70 << 20, b' ');
     let point = forger.point(Forger::snapshot(forger.tree(&json)));
-    let mut opener = BlobOpener::default();
-    let read = forger.repository().tree(&index(&forger), point.snapshot.tree, &mut opener).unwrap();
-    assert_eq!(read, nodes);
-    assert!(verify(&forger, &point).is_empty());
-    let report = forger.repository().check(Depth::Data, &Stop::default(), &Progress::default()).unwrap();
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    within_mib(400, || {
+        let mut opener = BlobOpener::default();
+        let read = forger.repository().tree(&index(&forger), point.snapshot.tree, &mut opener).unwrap();
+        assert_eq!(read, nodes);
+        assert!(verify(&forger, &point).is_empty());
+        let report = forger.repository().check(Depth::Data, &Stop::default(), &Progress::default()).unwrap();
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+    });
 }

@@ -1,10 +1,15 @@
 //! How much memory something takes at its peak, as the system counts it.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
-/// Does the work and answers with what it gives. Panics where it took more than so many MiB; what other tests of the
-/// same process take at the same time counts too, so the bounds are far from what the attacks would cost.
+/// Where all tests are threads of one process, each must be counted for itself.
+static COUNTING: Mutex<()> = Mutex::new(());
+
+/// Does the work and answers with what it gives. Panics where it took more than so many MiB; the bounds are far from
+/// what the attacks would cost.
 pub(super) fn within_mib<T>(most: u64, work: impl FnOnce() -> T) -> T {
+    let _alone = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     // 5 sets the peak back to what is in use now.
     let counted = fs::write("/proc/self/clear_refs", "5").is_ok();
     let before = kib("VmRSS:");

@@ -44,7 +44,7 @@ fn a_repository_with_any_part_bent_is_read_to_an_answer() {
     let count = |of: &Cell<u32>| of.set(of.get() + 1);
     let bends = prop::collection::vec(any_bend(), 1..4);
     let parts = (prop::sample::select(&Part::ALL[..]), 0..8usize, bends);
-    let answer = TestRunner::new(cases(600)).run(&parts, |(part, which, bends)| {
+    let answer = TestRunner::new(cases(400)).run(&parts, |(part, which, bends)| {
         match bent(part, which, &bends) {
             None => count(&closed),
             Some(SOUND) => count(&sound),
