@@ -1,6 +1,7 @@
 //! Why an operation did not succeed: a class for programs, a message and a remedy for people, the cause for the log.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use sonae_repo::check::CheckError;
 use sonae_repo::config::ConfigError;
@@ -97,6 +98,9 @@ impl From<Stopped> for Failure {
     }
 }
 
+/// What a system says that has no room for a file, or for its name.
+const NO_ROOM: [ErrorKind; 2] = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let (fault, message, remedy) = match &error {
@@ -111,6 +115,11 @@ impl From<StoreError> for Failure {
                 keys::REMEDY_DAMAGE_REPOSITORY,
             ),
             StoreError::Full { location, .. } => (
+                Fault::OurFault,
+                Message::new(keys::ERROR_REPOSITORY_FULL).with("location", location),
+                keys::REMEDY_REPOSITORY_FULL,
+            ),
+            StoreError::Io { location, cause, .. } if NO_ROOM.contains(&cause.kind()) => (
                 Fault::OurFault,
                 Message::new(keys::ERROR_REPOSITORY_FULL).with("location", location),
                 keys::REMEDY_REPOSITORY_FULL,

@@ -1,4 +1,4 @@
-//! Forgetting: which points of which machine go, why the others stay, and their removal (requirements 001-16, 001-19).
+//! Forgetting: which points of which machine go, why the others stay, and their removal (requirement 001-19).
 //!
 //! The rules are those of [`sonae_core::retention`]; here they meet what a repository holds. Points that Sonae did not
 //! make are left alone: whoever made them knows their rules.
@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sonae_core::retention::{
-    Decision, Fate, Kind, PointFacts, Policy, Reason, Standing, Taken, Unit, Zone, decide, decide_named,
-    newest_by_count, newest_by_time,
+    Decision, Fate, Kind, NeverRemoved, PointFacts, Policy, Reason, Standing, Taken, Unit, Zone, decide,
+    decide_named, newest_by_count, newest_by_time,
 };
 use sonae_repo::forget::{ForgetCause, ForgetError};
 use sonae_repo::index::Index;
@@ -157,7 +157,7 @@ fn decided(repository: &Repository, request: &ForgetRequest, stop: &Stop) -> Res
         let decisions = match &request.which {
             Which::Ruled { policy, zone } => decide(&facts, policy, zone, looking.now),
             Which::Named(_) => decide_named(&facts, named, looking.now)
-                .map_err(|never| never_removed(never.point, vm).because(never))?,
+                .map_err(|NeverRemoved { point }| never_removed(point, vm))?,
         };
         reports.push(MachineReport::of(vm, points, decisions));
     }
@@ -338,7 +338,7 @@ fn foreign(point: Digest) -> Failure {
 /// The removal stopped on its way.
 fn stopped(error: ForgetError) -> Failure {
     let interrupted = matches!(
-        error.cause,
+        *error.cause,
         ForgetCause::Stopped(_)
             | ForgetCause::Store(StoreError::Stopped { .. })
             | ForgetCause::Lock(LockError::Store(StoreError::Stopped { .. }))
@@ -452,7 +452,7 @@ mod tests {
         let facts = facts_of(&repository.points().unwrap().good[0]);
         let rules = |rule: Rule| {
             decide(
-                &[facts.clone()],
+                std::slice::from_ref(&facts),
                 &Policy::new(vec![rule]).unwrap(),
                 &Zone::default(),
                 Timestamp::from_micros(0),

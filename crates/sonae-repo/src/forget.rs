@@ -35,7 +35,7 @@ pub struct ForgetError {
     pub asked: usize,
     /// What stopped it.
     #[source]
-    pub cause: ForgetCause,
+    pub cause: Box<ForgetCause>,
 }
 
 /// Why points are not removed any further.
@@ -72,7 +72,7 @@ impl Repository {
             .and_then(|()| self.refuse_still_listed(&mut done));
         match ended {
             Ok(()) => Ok(done),
-            Err(cause) => Err(ForgetError { done, asked: points.len(), cause }),
+            Err(cause) => Err(ForgetError { done, asked: points.len(), cause: Box::new(cause) }),
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let lock = repository.lock(LockKind::Exclusive).unwrap();
         let error = repository.forget(&ids[..3], &lock, &Stop::default()).unwrap_err();
         assert_eq!((error.done.removed.clone(), error.asked), (vec![ids[0]], 3));
-        assert!(matches!(error.cause, ForgetCause::Store(_)), "{error:?}");
+        assert!(matches!(*error.cause, ForgetCause::Store(_)), "{error:?}");
         assert_eq!(error.to_string(), "1 of 3 points were removed, then the work stopped");
         assert_eq!(left(&repository), ids[1..]);
         let rest = repository.forget(&ids[..3], &lock, &Stop::default()).unwrap();
@@ -239,7 +239,7 @@ mod tests {
         let repository = breaking(&store, 2, Fault::Lost);
         let lock = repository.lock(LockKind::Exclusive).unwrap();
         let error = repository.forget(&ids[..3], &lock, &Stop::default()).unwrap_err();
-        assert!(matches!(error.cause, ForgetCause::StillListed { .. }), "{error:?}");
+        assert!(matches!(*error.cause, ForgetCause::StillListed { .. }), "{error:?}");
         assert_eq!(error.done.removed, [ids[0], ids[2]]);
         drop(lock);
         let repository = breaking(&store, 1, Fault::Duplicated);
@@ -261,7 +261,7 @@ mod tests {
         let lock = repository.lock(LockKind::Exclusive).unwrap();
         clock.sleep(LOST + Duration::from_secs(1));
         let error = repository.forget(&ids[..1], &lock, &Stop::default()).unwrap_err();
-        assert!(matches!(error.cause, ForgetCause::Lock(LockError::Lost { .. })), "{error:?}");
+        assert!(matches!(*error.cause, ForgetCause::Lock(LockError::Lost { .. })), "{error:?}");
         assert_eq!(left(&repository), ids);
     }
 
@@ -273,7 +273,7 @@ mod tests {
         stop.request();
         let lock = repository.lock(LockKind::Exclusive).unwrap();
         let error = repository.forget(&ids(&points)[..1], &lock, &stop).unwrap_err();
-        assert!(matches!(error.cause, ForgetCause::Stopped(_)), "{error:?}");
+        assert!(matches!(*error.cause, ForgetCause::Stopped(_)), "{error:?}");
         assert_eq!(left(&repository).len(), 2);
     }
 

@@ -3,6 +3,7 @@
 
 use sonae_types::ByteCount;
 
+use crate::hash::sha256;
 use crate::store::{FileName, ObjectStore, StoreError};
 
 /// How sure to be.
@@ -10,7 +11,8 @@ use crate::store::{FileName, ObjectStore, StoreError};
 pub(crate) enum Confirm {
     /// The store has a file of this name and length.
     Length,
-    /// The store gives the same bytes back.
+    /// The store gives the same bytes back, and they are what the name says: not what memory made of them since they
+    /// were named.
     Bytes,
 }
 
@@ -43,6 +45,13 @@ pub(crate) fn keep(
     kept
 }
 
+fn is_named(name: FileName, bytes: &[u8]) -> bool {
+    match name {
+        FileName::Config => true,
+        FileName::Hashed(_, id) => sha256(bytes) == id,
+    }
+}
+
 fn confirmed(
     store: &dyn ObjectStore,
     name: FileName,
@@ -57,7 +66,9 @@ fn confirmed(
     };
     let found = match confirm {
         Confirm::Length => store.size(name).map(|size| (size, true)),
-        Confirm::Bytes => store.get(name).map(|found| (ByteCount::of_len(found.len()), found == bytes)),
+        Confirm::Bytes => store
+            .get(name)
+            .map(|found| (ByteCount::of_len(found.len()), found == bytes && is_named(name, &found))),
     };
     match found {
         Ok((size, _)) if size != ByteCount::of_len(bytes.len()) => Err(not_kept(Some(size))),
@@ -65,5 +76,26 @@ fn confirmed(
         Ok((_, true)) => Ok(()),
         Err(error) if error.is_not_found() => Err(not_kept(None)),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FileKind, MemoryStore};
+
+    #[test]
+    fn a_bit_that_memory_lost_after_a_file_was_named_is_caught_and_the_file_is_removed() {
+        let store = MemoryStore::new();
+        let mut bytes = vec![7; 5_000];
+        for kind in [FileKind::Data, FileKind::Index, FileKind::Snapshot] {
+            let name = FileName::Hashed(kind, sha256(&bytes));
+            keep(&store, name, &bytes, Confirm::Bytes).unwrap();
+            store.remove(name).unwrap();
+            bytes[4_321] ^= 2;
+            let refused = keep(&store, name, &bytes, Confirm::Bytes);
+            assert!(matches!(refused, Err(StoreError::Altered { .. })), "{refused:?}");
+            assert!(store.size(name).unwrap_err().is_not_found());
+        }
     }
 }

@@ -298,7 +298,8 @@ fn verify_pack(
     let mut end = 0;
     for blob in blobs {
         // In a pack, one blob follows the other; else each byte of it could be read a million times.
-        let overlaps = u64::from(blob.offset) < std::mem::replace(&mut end, blob.end());
+        let overlaps = u64::from(blob.offset) < end;
+        end = end.max(blob.end());
         let answer = if overlaps {
             Err(BlobError::Overlap { id: blob.id })
         } else {

@@ -46,14 +46,21 @@ impl SmallDisk {
         self.folder.path().join(name)
     }
 
+    /// Lets it take only so many files and folders more.
+    pub fn leave_names(&self, number: u64) -> Result<()> {
+        let disk = rustix::fs::statvfs(self.folder.path())?;
+        self.remount(&format!("nr_inodes={}", disk.f_files - disk.f_ffree + number))
+    }
+
     /// Makes it take no writes any more. Errors: somebody has a file on it open for writing.
     pub fn take_no_writes(&self) -> Result<()> {
+        self.remount("ro")
+    }
+
+    fn remount(&self, options: &str) -> Result<()> {
         let mut mount = host::program("mount")?;
-        let ended = mount
-            .args(["-o", "remount,ro"])
-            .arg(self.folder.path())
-            .output()
-            .context("cannot start mount")?;
+        mount.args(["-o", &format!("remount,{options}")]).arg(self.folder.path());
+        let ended = mount.output().context("cannot start mount")?;
         let why = String::from_utf8_lossy(&ended.stderr);
         ensure!(
             ended.status.success(),

@@ -106,10 +106,6 @@ impl Seen {
         *count += 1;
         *count == 1
     }
-
-    fn note_used(&self) {
-        self.used.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 impl Story {
@@ -117,10 +113,10 @@ impl Story {
         let story = Self { stand: Stand::new()? };
         let kib = ByteCount::kib;
         disks::make(&story.path("old"), &[Stretch::Noise(1, kib(200)), Stretch::Text(2, kib(100))])?;
-        disks::make(
-            &story.path("new"),
-            &[Stretch::Noise(3, kib(130)), Stretch::Hole(kib(64)), Stretch::Noise(4, kib(30))],
-        )?;
+        // One pack, whichever worker is faster; and several.
+        let small = [Stretch::Noise(3, kib(40)), Stretch::Hole(kib(64)), Stretch::Noise(4, kib(14))];
+        disks::make(&story.path("small"), &small)?;
+        disks::make(&story.path("large"), &[Stretch::Noise(5, kib(1600))])?;
         let repository = create(&story.stand.place().repository)?;
         back_up(&repository, OLD, &[("vda", story.path("old"))])?;
         Ok(story)
@@ -164,8 +160,8 @@ impl Full {
         Ok(())
     }
 
-    fn back_up(&self, story: &Story) -> Result<BackupReport> {
-        back_up(&open(&self.repository)?, NEW, &[("vda", story.path("new"))])
+    fn back_up(&self, story: &Story, disk: &str) -> Result<BackupReport> {
+        back_up(&open(&self.repository)?, NEW, &[("vda", story.path(disk))])
     }
 }
 
@@ -179,12 +175,12 @@ fn pages(number: u64) -> ByteCount {
     ByteCount::new(PAGE.get() * number)
 }
 
-/// One backup with so many pages of room, and the next one with enough.
-fn back_up_with(story: &Story, room: u64, seen: &Seen, restic: &Peer) -> Result<()> {
+/// One backup of a disk with so many pages of room, and the next one with enough.
+fn back_up_with(story: &Story, (disk, room): (&str, u64), seen: &Seen, restic: &Peer) -> Result<()> {
     let full = story.on_small_disk()?;
     let before = files_of(&full.repository)?;
     let filler = full.disk.leave(pages(room))?;
-    let failure = full.back_up(story).err().context("a run with too little room fails")?;
+    let failure = full.back_up(story, disk).err().context("a run with too little room fails")?;
     let failure =
         failure.downcast_ref::<Failure>().with_context(|| format!("no failure of ours: {failure:#}"))?;
     let phase = Phase::of_failure(failure)?;
@@ -198,43 +194,89 @@ fn back_up_with(story: &Story, room: u64, seen: &Seen, restic: &Peer) -> Result<
         restic.run(&full.place(story), ["check", "--read-data", "--no-lock"])?;
     }
     drop(filler);
-    let again = full.back_up(story)?;
+    let again = full.back_up(story, disk)?;
     full.check(2)?;
-    let disk = &again.disks[0];
-    let listed = left.iter().any(|file| matches!(file, FileName::Hashed(FileKind::Index, _)));
-    ensure!(!listed || disk.new_chunk_bytes < disk.size_bytes, "what is listed is used: {again:?}");
-    ensure!(phase != Phase::Point || disk.new_chunk_bytes == ByteCount::ZERO, "all is used: {again:?}");
+    let report = &again.disks[0];
+    if left.iter().any(|file| matches!(file, FileName::Hashed(FileKind::Index, _))) {
+        ensure!(report.new_chunk_bytes < report.size_bytes, "what is listed is used: {again:?}");
+        seen.used.fetch_add(1, Ordering::Relaxed);
+    }
+    ensure!(phase != Phase::Point || report.new_chunk_bytes == ByteCount::ZERO, "all is used: {again:?}");
     if first {
         let (to, point) = (full.disk.path("restored"), again.point.to_string());
         let args = ["restore", &point, "--disk", "vda", "--to", &to.display().to_string()];
         story.stand.sonae_at(&full.place(story), args)?.good()?;
-        ensure!(Content::of(&to)? == Content::of(&story.path("new"))?, "another disk came back");
+        ensure!(Content::of(&to)? == Content::of(&story.path(disk))?, "another disk came back");
         restic.check(&full.place(story))?;
     }
-    if listed && phase == Phase::Pack {
-        seen.note_used();
-    }
     Ok(())
+}
+
+/// Pages that a backup of a disk takes while it runs: what it stores, and the lock, which is there until the end.
+fn pages_needed(story: &Story, disk: &str) -> Result<u64> {
+    let full = story.on_small_disk()?;
+    let before = files_of(&full.repository)?;
+    full.back_up(story, disk)?;
+    let stored = files_of(&full.repository)?.difference(&before).copied().collect();
+    Ok(pages_of(&full.repository, &stored)? + 1)
 }
 
 #[test]
 fn at_every_page_of_room_a_backup_says_that_the_disk_is_full_and_the_next_one_goes_on() {
     claim(|| {
-        let (story, restic) = (Story::new()?, Peer::find(Release::OfSystem)?);
-        let roomy = story.on_small_disk()?;
-        let before = files_of(&roomy.repository)?;
-        roomy.back_up(&story)?;
-        let stored = files_of(&roomy.repository)?.difference(&before).copied().collect();
-        // The lock is there until the end.
-        let needed = pages_of(&roomy.repository, &stored)? + 1;
-        let (seen, rooms) = (Seen::default(), (0..needed).collect::<Vec<_>>());
-        each(THREADS, &rooms, |room| back_up_with(&story, *room, &seen, &restic))?;
-        println!("{needed} pages needed for {} files; no room for: {seen:?}", stored.len());
+        let (story, restic, seen) = (Story::new()?, Peer::find(Release::OfSystem)?, Seen::default());
+        let needed = pages_needed(&story, "small")?;
+        let rooms = (0..needed).collect::<Vec<_>>();
+        each(THREADS, &rooms, |room| back_up_with(&story, ("small", *room), &seen, &restic))?;
+        let filler = story.on_small_disk()?;
+        let _filled = filler.disk.leave(pages(needed))?;
+        filler.back_up(&story, "small").context("with all the room it needs")?;
         let phases = seen.phases.into_inner().expect("nobody panics with it");
+        println!("{needed} pages needed; no room for: {phases:?}");
         for phase in [Phase::Lock, Phase::Pack, Phase::Index, Phase::Point] {
             ensure!(phases.contains_key(&phase), "{phase:?} always had room");
         }
-        ensure!(0 < seen.used.into_inner(), "no pack was listed after another one found no room");
+        Ok(())
+    });
+}
+
+#[test]
+fn at_every_number_of_files_that_may_be_made_it_is_the_same() {
+    claim(|| {
+        let (story, mut phases) = (Story::new()?, BTreeMap::<_, u64>::new());
+        for names in 0.. {
+            let full = story.on_small_disk()?;
+            full.disk.leave_names(names)?;
+            let Err(failure) = full.back_up(&story, "small") else {
+                full.check(2)?;
+                break;
+            };
+            let failure = failure.downcast_ref::<Failure>().context("a failure of ours")?;
+            *phases.entry(Phase::of_failure(failure)?).or_default() += 1;
+            full.check(1)?;
+            full.disk.leave_names(1_000)?;
+            full.back_up(&story, "small")?;
+            full.check(2)?;
+        }
+        println!("no name for: {phases:?}");
+        for phase in [Phase::Lock, Phase::Pack, Phase::Index, Phase::Point] {
+            ensure!(phases.contains_key(&phase), "{phase:?} always had a name");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn packs_that_found_room_before_the_disk_was_full_are_used_by_the_next_run() {
+    claim(|| {
+        let (story, restic, seen) = (Story::new()?, Peer::find(Release::OfSystem)?, Seen::default());
+        // Which worker was faster decides how many packs there are, and so on a few pages.
+        let rooms = (0..pages_needed(&story, "large")? - 10).step_by(37).collect::<Vec<_>>();
+        each(THREADS, &rooms, |room| back_up_with(&story, ("large", *room), &seen, &restic))?;
+        let (phases, used) =
+            (seen.phases.into_inner().expect("nobody panics with it"), seen.used.into_inner());
+        println!("{} rooms; no room for: {phases:?}; what found room was used {used} times", rooms.len());
+        ensure!(0 < used, "no pack was listed after another one found no room");
         Ok(())
     });
 }
@@ -253,7 +295,7 @@ fn the_program_ends_with_code_2_and_says_what_to_do_wherever_room_ends() {
         let story = Story::new()?;
         let full = story.on_small_disk()?;
         let place = full.place(&story);
-        let disk = format!("vda={}", story.path("new").display());
+        let disk = format!("vda={}", story.path("small").display());
         let backup = ["backup", "--vm", NEW, "--disk", &disk];
         let before = files_of(&full.repository)?;
         story.stand.sonae_at(&place, backup)?.good()?;
@@ -285,7 +327,10 @@ fn a_repository_or_a_key_for_which_there_is_no_room_is_not_made_by_halves() {
         let disk = SmallDisk::mount(ByteCount::mib(1))?;
         let place = Place { repository: disk.path("repository"), ..story.stand.place() };
         let mut phases = BTreeSet::new();
-        // A key and a configuration, of one page each.
+        // No names for all of its folders; then no room for a key and a configuration, of one page each.
+        disk.leave_names(20)?;
+        refused_for_room(story.stand.sonae_at(&place, ["repo", "init"])?)?;
+        disk.leave_names(1_000)?;
         for room in [0, 1] {
             let filler = disk.leave(pages(room))?;
             let answer = story.stand.sonae_at(&place, ["repo", "init"])?;
@@ -332,7 +377,7 @@ fn an_index_for_which_there_is_no_room_is_not_rebuilt_and_nothing_of_the_old_one
     claim(|| {
         let story = Story::new()?;
         let full = story.on_small_disk()?;
-        full.back_up(&story)?;
+        full.back_up(&story, "small")?;
         let (stop, progress) = (Stop::default(), Progress::default());
         let indexes = LocalStore::open(&full.repository)?.list(FileKind::Index)?;
         ensure!(indexes.len() == 2, "two backups made {indexes:?}");
@@ -399,7 +444,7 @@ fn a_disk_without_any_room_or_that_takes_no_writes_gives_back_what_is_on_it_and_
         drop(filler);
         full.disk.take_no_writes()?;
         read_all(&story, &place, &point, &to)?;
-        let disk = format!("vda={}", story.path("new").display());
+        let disk = format!("vda={}", story.path("small").display());
         let said = story.stand.sonae_at(&place, ["backup", "--vm", NEW, "--disk", &disk])?.refused(2)?;
         ensure!(said.contains("Read-only file system"), "{said}");
         Ok(())

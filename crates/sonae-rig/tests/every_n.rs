@@ -250,7 +250,6 @@ fn tell_all(story: &Story, scenarios: &[Scenario], restic: &Peer) -> Result<BTre
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures are the point of this test")]
 fn whichever_operation_goes_wrong_the_next_run_succeeds_and_every_point_is_whole() {
     claim(|| {
         let restic = Peer::find(Release::OfSystem)?;

@@ -1,5 +1,5 @@
 //! `sonae forget` beside `restic forget`: the same points stay for the same reasons, and what is left is whole
-//! (requirements 001-16, 001-19).
+//! (requirement 001-19).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

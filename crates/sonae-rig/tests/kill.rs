@@ -8,7 +8,6 @@ use sonae_rig::stand::claim;
 use sonae_rig::torture::{TortureArgs, torture};
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the histogram is the point of this test")]
 fn a_killed_run_harms_nothing_whatever_it_was_doing() {
     claim(|| {
         let test = std::env::current_exe()?;

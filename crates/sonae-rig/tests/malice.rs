@@ -205,7 +205,7 @@ fn files_of_a_tebibyte_are_damage_and_are_not_read() {
     claim(|| {
         let trap = Trap::new()?;
         let pack = trap.forger.pack(&[ForgedBlob::raw(BlobKind::Data, b"sound")]);
-        trap.forger.index(&[pack.clone()]);
+        trap.forger.index(std::slice::from_ref(&pack));
         trap.forger.disk(5, vec![pack.blobs[0].id]);
         let id = Digest::new([0; 32]);
         giant(&trap.path_of(FileKind::Key, id))?;

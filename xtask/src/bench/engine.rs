@@ -11,9 +11,9 @@ use super::figures::{Contender, Failure, Figures, Presence, Sample, Setting, Ste
 use super::goals::{self, Huge, State};
 use super::machine::{self, Cache, Machine, quoted};
 use super::peers::{self, Column, Peer};
-use crate::programs;
 use super::table;
 use crate::host;
+use crate::programs;
 
 /// How often `--help` is started; the median counts.
 const HELP_RUNS: usize = 21;

@@ -13,7 +13,11 @@ pub(super) fn check(tree: &Tree, report: &mut Report) {
     for text in tree.rust().filter(|text| !PLACES.contains(&text.path.as_str())) {
         for (at, line) in rust::code_only(&text.content).lines().enumerate() {
             if rust::words(line).any(|word| word == WORD) {
-                report.find(&text.path, Some(at + 1), format!("`{WORD}` may stand in {} only", PLACES.join(" and ")));
+                report.find(
+                    &text.path,
+                    Some(at + 1),
+                    format!("`{WORD}` may stand in {} only", PLACES.join(" and ")),
+                );
             }
         }
     }
@@ -28,7 +32,12 @@ mod tests {
     fn unsafe_code_outside_its_files_is_found_and_talk_about_it_is_not() {
         let code = "//! A.\nfn f() {\n    unsafe { g() }\n}\n";
         let talk = "//! Nothing unsafe.\n#![deny(unsafe_code)]\nconst A: &str = \"unsafe\";\n";
-        let tree = Tree::of(&[(PLACES[0], code), (PLACES[1], code), ("crates/a/src/lib.rs", talk), ("crates/a/tests/b.rs", code)]);
+        let tree = Tree::of(&[
+            (PLACES[0], code),
+            (PLACES[1], code),
+            ("crates/a/src/lib.rs", talk),
+            ("crates/a/tests/b.rs", code),
+        ]);
         assert_eq!(
             found(|report| check(&tree, report)),
             [format!("crates/a/tests/b.rs:3: `unsafe` may stand in {} only", PLACES.join(" and "))]

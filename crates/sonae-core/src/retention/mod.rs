@@ -1,5 +1,4 @@
-//! Retention: which recovery points of a machine stay and which may go, each with its reasons (requirements 001-16,
-//! 001-19).
+//! Retention: which recovery points of a machine stay and which may go, each with its reasons (requirement 001-19).
 //!
 //! The rules are those of restic's `forget`, so that whoever compares the two finds the same answer:
 //!

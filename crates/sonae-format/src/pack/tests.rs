@@ -8,7 +8,7 @@ use crate::compress::Squeezer;
 use crate::crypto::{CipherKey, KeyMaterial};
 use crate::testing::CountingEntropy;
 use sha2::{Digest as _, Sha256};
-use sonae_types::Digest;
+use sonae_types::{Digest, Entropy as _};
 
 fn key() -> CipherKey {
     CipherKey::new(&KeyMaterial { encrypt: [1; 32], mac_k: [2; 16], mac_r: [3; 16] })
@@ -85,6 +85,42 @@ fn a_bit_lost_in_the_plaintext_after_it_was_named_is_caught_when_the_pack_is_sea
     pack.add(&key(), &CountingEntropy::default(), &mut Squeezer::new(), BlobKind::Data, id, &bad);
     let answer = pack.seal(&key(), &CountingEntropy::default(), &mut BlobBatch::default());
     assert!(matches!(answer, Err(BlobError::OtherContent { .. })), "{answer:?}");
+}
+
+#[test]
+fn a_bit_lost_between_compressing_and_sealing_is_caught_unless_the_plaintext_is_the_same() {
+    // One that compresses, and one that is stored raw.
+    for (text, raw) in [((0..40_000u32).map(|n| (n / 50).to_le_bytes()[0]).collect(), false), (noise(), true)]
+    {
+        let texts: [Vec<u8>; 1] = [text];
+        let mut caught = 0;
+        let mut opened = builder(&texts);
+        let plain = key().open(opened.bytes_mut()).unwrap();
+        for at in (0..plain.len()).step_by(plain.len() / 97 + 1) {
+            let mut plain = plain.to_vec();
+            plain[at] ^= 16;
+            let mut sealed = Vec::new();
+            key().seal_onto([9; 16], &plain, &mut sealed);
+            let mut pack = builder(&texts);
+            pack.bytes_mut().copy_from_slice(&sealed);
+            match pack.seal(&key(), &CountingEntropy::default(), &mut BlobBatch::default()) {
+                Err(_) => caught += 1,
+                Ok(pack) => {
+                    let (blob, mut opener) = (&pack.blobs[0], BlobOpener::default());
+                    let sealed = &pack.bytes[..blob.length as usize];
+                    assert_eq!(opener.open(&key(), blob, sealed).unwrap(), texts[0], "the bit meant nothing");
+                    assert!(!raw, "every bit of a raw blob means something");
+                }
+            }
+        }
+        assert!(50 < caught, "only {caught} were caught");
+    }
+}
+
+fn noise() -> Vec<u8> {
+    let mut bytes = vec![0; 40_000];
+    CountingEntropy::default().fill(&mut bytes);
+    bytes
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Who may work beside whom, and when a lock counts for nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sonae_types::{Clock as _, Timestamp};
 
-use super::{Fate, LOST, LockError, LockKind, STALE, Standing, Unlock};
+use super::{Fate, LOST, LockError, LockKind, Reading, STALE, Standing, Unlock};
 use crate::crypto::{KdfCost, Password};
 use crate::environment::{Environment, Liveness, Processes};
 use crate::repository::Repository;
-use crate::store::{FileKind, LocalStore, MemoryStore, ObjectStore as _};
+use crate::store::fault::{Fault, FaultStore, Seen};
+use crate::store::wrap::Verb;
+use crate::store::{FileKind, LocalStore, MemoryStore, ObjectStore as _, StoreError};
 use crate::testing::{CountingEntropy, ManualClock, environment, memory_repository};
 
 struct NoneLive;
@@ -201,5 +204,50 @@ fn the_lock_of_a_dead_process_is_cleared_away_by_the_next_one_on_its_machine() {
     memory_repository(&store).write_lock(LockKind::Exclusive).unwrap();
     let next = open(&store, |environment| environment.processes = Arc::new(NoneLive));
     drop(next.lock(LockKind::Exclusive).unwrap());
+    assert_eq!(locks(&store), 0);
+}
+
+/// A store over this one that is full while it is told so, and a repository in it.
+fn filling(store: &MemoryStore) -> (Arc<AtomicBool>, Repository) {
+    let full = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&full);
+    let plan =
+        move |seen: &Seen| (seen.verb == Verb::Put && told.load(Ordering::SeqCst)).then_some(Fault::Full);
+    let store = FaultStore::planned(Arc::new(store.clone()), plan);
+    let password = Password::from_file_bytes(b"secret");
+    (full, Repository::open(Arc::new(store), environment(), &password).unwrap())
+}
+
+#[test]
+fn a_place_that_takes_no_files_is_read_without_a_lock_written_by_nobody_and_not_read_while_it_is_locked() {
+    let store = MemoryStore::new();
+    let other = memory_repository(&store);
+    let (full, repository) = filling(&store);
+    assert!(matches!(repository.begin_reading().unwrap().settle().unwrap(), Reading::Locked(_)));
+    full.store(true, Ordering::SeqCst);
+    assert!(matches!(repository.begin_reading().unwrap().settle().unwrap(), Reading::Unlocked));
+    assert!(matches!(repository.lock(LockKind::Shared), Err(LockError::Store(StoreError::Full { .. }))));
+    let alone = other.lock(LockKind::Exclusive).unwrap();
+    assert!(matches!(repository.begin_reading(), Err(LockError::Held { .. })));
+    drop(alone);
+    assert_eq!(locks(&store), 0);
+}
+
+#[test]
+fn a_refresh_that_finds_no_room_is_made_up_for_and_the_lock_holds_meanwhile() {
+    let store = MemoryStore::new();
+    drop(memory_repository(&store));
+    let (full, repository) = filling(&store);
+    let lock = repository.lock(LockKind::Shared).unwrap();
+    let before = store.list(FileKind::Lock).unwrap();
+    full.store(true, Ordering::SeqCst);
+    lock.shared.refresh();
+    assert_eq!(store.list(FileKind::Lock).unwrap(), before, "the old one is there");
+    assert!(lock.confirm().is_ok());
+    full.store(false, Ordering::SeqCst);
+    lock.shared.refresh();
+    assert_ne!(store.list(FileKind::Lock).unwrap(), before);
+    assert!(lock.confirm().is_ok());
+    drop(lock);
     assert_eq!(locks(&store), 0);
 }

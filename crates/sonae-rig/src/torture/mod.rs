@@ -9,7 +9,7 @@ mod kill;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -130,14 +130,14 @@ impl Tally {
 }
 
 /// Kills and judges. `program` is the `sonae` to torture. Errors: the first thing that did not hold, with its round.
-pub fn torture(args: &TortureArgs, program: &PathBuf, mut tell: impl FnMut(&str)) -> Result<Tally> {
+pub fn torture(args: &TortureArgs, program: &Path, mut tell: impl FnMut(&str)) -> Result<Tally> {
     let restic = Peer::find(Release::OfSystem)?;
     let mut tally = Tally::default();
     let mut random = Random::of(args.seed, "torture", 0);
     let mut round = 0;
     while round < args.rounds || (round < args.rounds * PATIENCE && tally.phases.len() < Phase::ALL.len()) {
         let last = args.rounds.saturating_sub(round).clamp(1, ROUNDS_A_STAND);
-        let mut scene = Scene::new(program.clone(), &restic, args.seed.wrapping_add(u64::from(round)))?;
+        let mut scene = Scene::new(program.to_owned(), &restic, args.seed.wrapping_add(u64::from(round)))?;
         for _ in 0..last {
             host::go_on()?;
             let context = || format!("round {round}, seed {}", args.seed);

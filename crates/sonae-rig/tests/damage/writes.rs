@@ -46,7 +46,7 @@ fn third_day(base: &Base) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut disks = base.runs()[2].disks.clone();
     let day = base.place_for("third-day");
     std::fs::copy(&disks[0].1, &day)?;
-    disks::overwrite(&day, ByteCount::kib(64), Stretch::Noise(33, ByteCount::kib(600)))?;
+    disks::overwrite(&day, ByteCount::kib(64), Stretch::Noise(33, ByteCount::kib(1200)))?;
     disks[0].1 = day;
     Ok(disks)
 }

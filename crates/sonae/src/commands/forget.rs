@@ -61,7 +61,7 @@ fn ruled(keep: &KeepArgs) -> Result<Which, Failure> {
         || Ok(Zone::default()),
         |text| Zone::parse(text).map_err(|error| refused("--zone", text, keys::REMEDY_OPTION_ZONE)(error)),
     )?;
-    let policy = Policy::new(rules).map_err(|error| no_rule().because(error))?;
+    let Ok(policy) = Policy::new(rules) else { return Err(no_rule()) };
     Ok(Which::Ruled { policy, zone })
 }
 

@@ -20,12 +20,15 @@ const TIMES: [&str; 5] = [
 
 /// Saves the newest point of the machine `web01` once more for each time, and forgets the point itself.
 fn spread(repository: &Repository, times: &[&str]) -> Vec<String> {
-    let points = repository.points().unwrap();
-    let base = points.newest(|point| point.snapshot.hostname == "web01").unwrap();
+    let points = repository.points().expect("the points are read");
+    let base = points.newest(|point| point.snapshot.hostname == "web01").expect("a point");
     let of = |time: &str| Snapshot { time: time.to_owned(), ..base.snapshot.clone() };
-    let ids = times.iter().map(|time| repository.save_point(&of(time)).unwrap().to_string()).collect();
-    let lock = repository.lock(LockKind::Exclusive).unwrap();
-    repository.forget(&[base.id], &lock, &Stop::default()).unwrap();
+    let ids = times
+        .iter()
+        .map(|time| repository.save_point(&of(time)).expect("a point is saved").to_string())
+        .collect();
+    let lock = repository.lock(LockKind::Exclusive).expect("nobody else is there");
+    repository.forget(&[base.id], &lock, &Stop::default()).expect("a point is removed");
     ids
 }
 
@@ -38,17 +41,17 @@ fn world_at(times: &[&str]) -> (World, Vec<String>) {
 
 fn points(world: &World) -> Vec<String> {
     let list = world.json(&["points"], 0);
-    let mut ids = list["points"].as_array().unwrap().iter().map(id).collect::<Vec<_>>();
+    let mut ids = list["points"].as_array().expect("a list").iter().map(id).collect::<Vec<_>>();
     ids.sort_unstable();
     ids
 }
 
 fn id(point: &Value) -> String {
-    point["point"].as_str().unwrap().to_owned()
+    point["point"].as_str().expect("an id").to_owned()
 }
 
 fn ids(points: &Value) -> Vec<String> {
-    points.as_array().unwrap().iter().map(id).collect()
+    points.as_array().expect("a list").iter().map(id).collect()
 }
 
 fn ids_of(machine: &Value, list: &str) -> Vec<String> {
