@@ -9,11 +9,13 @@ use std::sync::OnceLock;
 use sonae_types::{Message, MessageKey};
 
 use crate::Language;
+use crate::visible::visible;
 
 /// The message as its reader gets it.
 ///
 /// A field that the message does not carry stays in the text as `{field}`, and a key that the catalogue does not hold
-/// is shown as it is: a message with a fault must still be readable in the night of an outage.
+/// is shown as it is: a message with a fault must still be readable in the night of an outage. What a field carries is
+/// made [`visible`]: names come from repositories that anybody may have written.
 #[must_use]
 pub fn render(message: &Message, language: Language) -> String {
     let Some(text) = catalogue(language).get(message.key.as_str()) else {
@@ -22,7 +24,9 @@ pub fn render(message: &Message, language: Language) -> String {
     pieces(text)
         .map(|piece| match piece {
             Piece::Text(text) => text.replace("\\n", "\n"),
-            Piece::Field(name) => value(message, name).map_or_else(|| format!("{{{name}}}"), str::to_owned),
+            Piece::Field(name) => {
+                value(message, name).map_or_else(|| format!("{{{name}}}"), |value| visible(value).into_owned())
+            }
         })
         .collect()
 }

@@ -9,6 +9,7 @@ pub mod date;
 pub mod keys;
 mod language;
 pub mod number;
+pub mod visible;
 pub mod width;
 
 pub use catalogue::{fixed, missing_fields, render};

@@ -8,6 +8,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::json;
 use sonae_agent::Failure;
+use sonae_text::visible::visible;
 use sonae_text::{Language, keys, render};
 use sonae_types::{Message, MessageKey};
 
@@ -117,8 +118,8 @@ impl Output {
         }));
         for row in rows {
             table.add_row(row.into_iter().zip(columns).map(|(text, column)| match column {
-                Column::Words(_) => Cell::new(text),
-                Column::Numbers(_) => Cell::new(text).set_alignment(CellAlignment::Right),
+                Column::Words(_) => Cell::new(visible(&text)),
+                Column::Numbers(_) => Cell::new(visible(&text)).set_alignment(CellAlignment::Right),
             }));
         }
         for column in table.column_iter_mut() {
@@ -132,6 +133,7 @@ impl Output {
         let width =
             pairs.iter().map(|(key, _)| sonae_text::width::columns(&self.word(*key))).max().unwrap_or(0);
         for (key, value) in pairs {
+            let value = visible(value);
             self.line(&format!("{}  {value}", sonae_text::width::pad(&self.word(*key), width)));
         }
     }

@@ -102,7 +102,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "who reads the test's output must see what was not tested")]
     fn the_fast_way_is_taken_where_the_processor_has_it() {
         #[cfg(target_arch = "x86_64")]
         match Vaes::new(&[1; 32]) {

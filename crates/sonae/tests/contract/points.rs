@@ -76,3 +76,19 @@ fn a_point_that_is_not_there_is_not_meant_or_is_of_another_machine_is_refused_wi
     }
     assert!(!world.path("out.raw").exists());
 }
+
+#[test]
+fn a_name_in_the_repository_cannot_write_on_the_screen() {
+    let world = World::with_point();
+    let repository = world.open();
+    let mut snapshot = repository.points().unwrap().good[0].snapshot.clone();
+    snapshot.hostname = "web\u{1b}[31m\nfor\u{202e}ged".to_owned();
+    snapshot.tags.push("disk:\u{7}vdz".to_owned());
+    let id = repository.save_point(&snapshot).unwrap().to_string();
+    for args in [&["points"][..], &["show", &id], &["verify", &id], &["points", "--vm", "nothing"]] {
+        let run = world.run(args);
+        let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!run.stdout.contains(hidden) && !run.stderr.contains(hidden), "{args:?}: {run:?}");
+        assert!(!run.stdout.lines().any(|line| line.starts_with("for")), "{run:?}");
+    }
+}
