@@ -112,7 +112,9 @@ impl Story {
     fn new() -> Result<Self> {
         let story = Self { stand: Stand::new()? };
         let kib = ByteCount::kib;
-        disks::make(&story.path("old"), &[Stretch::Noise(1, kib(200)), Stretch::Text(2, kib(100))])?;
+        // Zeros end a chunk, so that none is longer than a few pages.
+        let old = (10..16).flat_map(|seed| [Stretch::Noise(seed, kib(50)), Stretch::Hole(kib(64))]);
+        disks::make(&story.path("old"), &old.collect::<Vec<_>>())?;
         // One pack, whichever worker is faster; and several.
         let small = [Stretch::Noise(3, kib(40)), Stretch::Hole(kib(64)), Stretch::Noise(4, kib(14))];
         disks::make(&story.path("small"), &small)?;

@@ -52,8 +52,7 @@ fn flips_of_chunks(known: &Known) -> Result<Vec<Flip>> {
 /// Headers and their lengths, of a pack with chunks and of one with listings; and the listings of a point.
 fn flips_of_packs(known: &Known) -> Result<Vec<Flip>> {
     let mut flips = Vec::new();
-    for listings in [false, true] {
-        let pack = known.pack_of(0, listings)?;
+    for pack in [known.pack_of_chunks(0)?, known.pack_of_listings(0)?] {
         for spot in known.spots.iter().filter(|spot| spot.file == pack) {
             match spot.region {
                 Region::Header => flips.extend(three("pack header", *spot)),
@@ -84,7 +83,7 @@ fn flips_of_files(known: &Known) -> Result<Vec<Flip>> {
                 flips.push(Flip { row: "name in the key", spot: *spot, byte: byte as u64, bit: 0 });
             }
             FileName::Hashed(FileKind::Index, _) if of_run(0) || of_run(3) => {
-                flips.extend(three("index", *spot))
+                flips.extend(three("index", *spot));
             }
             FileName::Hashed(FileKind::Snapshot, _) if of_run(0) || of_run(3) => {
                 flips.extend(three("point", *spot));

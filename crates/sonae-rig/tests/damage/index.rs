@@ -114,7 +114,7 @@ fn a_pack_whose_header_is_damaged_is_named_when_the_index_is_rebuilt_and_all_oth
     claim(|| {
         let known = Known::new()?;
         let copy = known.base.copy()?;
-        let pack = known.pack_of(1, false)?;
+        let pack = known.pack_of_chunks(1)?;
         let inside = known.spots.iter().filter(|spot| spot.file == pack).collect::<Vec<_>>();
         for spot in inside.iter().filter(|spot| spot.region == Region::Header) {
             copy.flip(pack, spot.from, 0)?;

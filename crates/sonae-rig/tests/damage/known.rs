@@ -51,15 +51,16 @@ impl Known {
         self.spots.iter().filter(|spot| stored.contains(&spot.file))
     }
 
-    /// A pack that a run stored: one with listings, or one with chunks.
-    pub(crate) fn pack_of(&self, run: usize, listings: bool) -> Result<FileName> {
-        let mut spots = self.spots_of(run);
-        let found = spots.find(|spot| match spot.region {
-            Region::Listing(_) => listings,
-            Region::Chunk(_) => !listings,
-            Region::Header | Region::HeaderLength | Region::Whole => false,
-        });
-        Ok(found.context("every run stores both sorts")?.file)
+    /// A pack with chunks that a run stored.
+    pub(crate) fn pack_of_chunks(&self, run: usize) -> Result<FileName> {
+        let found = self.spots_of(run).find(|spot| matches!(spot.region, Region::Chunk(_)));
+        Ok(found.context("every run stores chunks")?.file)
+    }
+
+    /// The pack with the listings that a run stored.
+    pub(crate) fn pack_of_listings(&self, run: usize) -> Result<FileName> {
+        let found = self.spots_of(run).find(|spot| matches!(spot.region, Region::Listing(_)));
+        Ok(found.context("every run stores listings")?.file)
     }
 
     /// Chunks are lost: exactly the disks and files that need them are named, with the place in them; exactly the disks

@@ -56,7 +56,7 @@ impl Change {
 }
 
 fn scenarios(known: &Known) -> Result<Vec<Scenario>> {
-    let mut files = vec![("pack", known.pack_of(0, false)?), (LISTINGS, known.pack_of(2, true)?)];
+    let mut files = vec![("pack", known.pack_of_chunks(0)?), (LISTINGS, known.pack_of_listings(2)?)];
     for file in &known.base.runs()[3].stored {
         match file {
             FileName::Hashed(FileKind::Index, _) => files.push(("index", *file)),

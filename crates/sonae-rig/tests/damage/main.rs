@@ -59,10 +59,13 @@ struct Ours {
     restores: BTreeMap<(usize, &'static str), Restored>,
 }
 
+/// By what was damaged and by command: how often damage was found, and how often it was looked for.
+type Counts = BTreeMap<(&'static str, String), (u32, u32)>;
+
 /// How often each program found each sort of damage.
 #[derive(Default)]
 struct Table {
-    counts: Mutex<BTreeMap<(&'static str, String), (u32, u32)>>,
+    counts: Mutex<Counts>,
     /// Where we find damage and a restic does not.
     more: Mutex<BTreeSet<Difference>>,
 }
@@ -220,7 +223,9 @@ impl Table {
                 let they = verdict_of(peer, copy, depth);
                 self.count(row, &format!("restic {} {}", peer.version(), depth.command()), they);
                 ensure!(they <= we, "only restic {} finds the damage: {}", peer.version(), answer.document);
-                self.note(they < we, Difference { row, by: By::Check(depth), release: peer.release() });
+                if they < we {
+                    self.note(Difference { row, by: By::Check(depth), release: peer.release() });
+                }
             }
         }
         let refused = ours.restores.iter().find(|(_, restored)| matches!(restored, Restored::Refused(..)));
@@ -230,15 +235,15 @@ impl Table {
         for peer in peers.iter().filter(|peer| peer.is_newer()) {
             let they = dumped(peer, copy, &base.runs()[*number], disk)?;
             self.count(row, &format!("restic {} dump", peer.version()), they);
-            self.note(they < Damaged, Difference { row, by: By::Restore, release: peer.release() });
+            if they == Good {
+                self.note(Difference { row, by: By::Restore, release: peer.release() });
+            }
         }
         Ok(())
     }
 
-    fn note(&self, more: bool, difference: Difference) {
-        if more {
-            self.more.lock().expect("nobody panics with it").insert(difference);
-        }
+    fn note(&self, difference: Difference) {
+        self.more.lock().expect("nobody panics with it").insert(difference);
     }
 
     fn count(&self, row: &'static str, column: &str, verdict: Verdict) {

@@ -10,12 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
 use sonae_agent::system_environment;
-use sonae_repo::blob::BlobKind;
 use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
-use sonae_repo::index::Location;
 use sonae_repo::store::{FileKind, FileName, LocalStore, ObjectStore, Repeats};
-use sonae_repo::walk::{Met, Walker};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_types::{ByteCount, Clock, Digest, DiskName, Timestamp, VmName};
 
@@ -24,6 +21,11 @@ use crate::disks::{self, Stretch};
 use crate::peer::Place;
 use crate::stand::{Answer, PASSWORD, Stand};
 
+mod places;
+
+pub use places::{Need, Region, Spot};
+use places::{needs_in, spots_in};
+
 /// The first machine.
 pub const AP: &str = "jumin-ap01";
 /// The second one, which shares no chunk with the first.
@@ -31,11 +33,16 @@ pub const DB: &str = "zeimu-db01";
 /// Small packs, so that small disks fill several.
 pub const PACK: ByteCount = ByteCount::kib(96);
 
-/// The machines, their disks, and what is on these.
-const MACHINES: [(&str, &[(&str, &[Stretch])]); 2] = [
-    (
-        AP,
-        &[
+/// A machine before its first backup.
+struct Machine {
+    name: &'static str,
+    disks: &'static [(&'static str, &'static [Stretch])],
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine {
+        name: AP,
+        disks: &[
             (
                 "vda",
                 &[
@@ -44,15 +51,12 @@ const MACHINES: [(&str, &[(&str, &[Stretch])]); 2] = [
                     Stretch::Text(2, ByteCount::kib(300)),
                 ],
             ),
-            (
-                "vdb",
-                &[Stretch::Noise(3, ByteCount::kib(500)), Stretch::Noise(4, ByteCount::new(70 * 1024 + 512))],
-            ),
+            ("vdb", &[Stretch::Noise(3, ByteCount::kib(500)), Stretch::Noise(4, ByteCount::new(72_192))]),
         ],
-    ),
-    (
-        DB,
-        &[(
+    },
+    Machine {
+        name: DB,
+        disks: &[(
             "vda",
             &[
                 Stretch::Noise(5, ByteCount::kib(600)),
@@ -60,7 +64,7 @@ const MACHINES: [(&str, &[(&str, &[Stretch])]); 2] = [
                 Stretch::Text(6, ByteCount::kib(200)),
             ],
         )],
-    ),
+    },
 ];
 
 /// A clock that never waits: the pause after writing a lock is long beside everything else in a test.
@@ -100,49 +104,6 @@ pub struct Run {
 pub struct Copied<'a> {
     base: &'a Base,
     place: Place,
-}
-
-/// A kind of place in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Region {
-    /// A sealed chunk in a pack.
-    Chunk(Digest),
-    /// A sealed folder listing in a pack.
-    Listing(Digest),
-    /// A pack's sealed header.
-    Header,
-    /// The four bytes behind it.
-    HeaderLength,
-    /// A file that is no pack.
-    Whole,
-}
-
-/// A stretch of bytes in one file of a repository.
-#[derive(Clone, Copy, Debug)]
-pub struct Spot {
-    /// What lies there.
-    pub region: Region,
-    /// The file.
-    pub file: FileName,
-    /// Its first byte.
-    pub from: u64,
-    /// How many bytes it has.
-    pub len: u64,
-}
-
-/// Where a chunk is needed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Need {
-    /// The point.
-    pub point: Digest,
-    /// Its machine.
-    pub vm: String,
-    /// The file in it.
-    pub path: String,
-    /// Where in the file.
-    pub offset: u64,
-    /// How long the chunk is.
-    pub length: u64,
 }
 
 /// What became of a restored disk.
@@ -281,7 +242,7 @@ impl Base {
         let mut base = Self { stand: Stand::new()?, folder, runs: Vec::new(), copies: AtomicUsize::new(0) };
         create(&base.sound())?;
         for day in [1, 2] {
-            for (number, (vm, contents)) in (90..).zip(MACHINES) {
+            for (number, Machine { name: vm, disks: contents }) in (90..).zip(MACHINES) {
                 let mut disks = Vec::new();
                 for (name, stretches) in contents {
                     let image = base.folder.path().join(format!("{vm}-{name}-{day}"));
@@ -357,29 +318,7 @@ impl Base {
 
     /// Where every chunk is needed.
     pub fn needs(&self) -> Result<BTreeMap<Digest, BTreeSet<Need>>> {
-        let repository = self.opened()?;
-        let points = repository.points()?.good;
-        let index = repository.load_index()?;
-        let mut needs = BTreeMap::<Digest, BTreeSet<Need>>::new();
-        for point in &points {
-            Walker::new(&repository, &index).walk(point, &mut |met| {
-                let Met::File(file) = met else { return };
-                let mut offset = 0;
-                for chunk in file.content {
-                    let length = u64::from(index.plain_len(BlobKind::Data, chunk).unwrap_or(0));
-                    let (vm, path) = (point.snapshot.hostname.clone(), file.path.clone());
-                    needs.entry(chunk).or_default().insert(Need {
-                        point: point.id,
-                        vm,
-                        path,
-                        offset,
-                        length,
-                    });
-                    offset += length;
-                }
-            });
-        }
-        Ok(needs)
+        needs_in(&self.sound())
     }
 }
 
@@ -468,35 +407,6 @@ fn run(folder: &Path, number: usize, vm: &str, disks: &[(&str, PathBuf)]) -> Res
     let environment = Environment { clock: Arc::new(Standing(now)), ..system_environment() };
     let repository = Repository::open(Arc::new(LocalStore::open(folder)?), environment, &password())?;
     back_up(&repository, vm, disks)
-}
-
-fn spots_in(folder: &Path) -> Result<Vec<Spot>> {
-    let repository = open(folder)?;
-    let mut packs = BTreeMap::<Digest, Vec<Location>>::new();
-    for place in repository.load_index()?.iter() {
-        packs.entry(place.pack).or_default().push(place);
-    }
-    let mut spots = Vec::new();
-    for file in files_of(folder)? {
-        let len = repository.store().size(file)?.get();
-        let FileName::Hashed(FileKind::Data, pack) = file else {
-            spots.push(Spot { region: Region::Whole, file, from: 0, len });
-            continue;
-        };
-        let blobs = packs.get(&pack).context("every pack is in the index")?;
-        spots.extend(blobs.iter().map(|place| {
-            let id = place.blob.id;
-            let region = match place.blob.kind {
-                BlobKind::Data => Region::Chunk(id),
-                BlobKind::Tree => Region::Listing(id),
-            };
-            Spot { region, file, from: place.blob.offset.into(), len: place.blob.length.into() }
-        }));
-        let end = blobs.iter().map(|place| place.blob.end()).max().unwrap_or(0);
-        spots.push(Spot { region: Region::Header, file, from: end, len: len - 4 - end });
-        spots.push(Spot { region: Region::HeaderLength, file, from: len - 4, len: 4 });
-    }
-    Ok(spots)
 }
 
 /// Every file of a repository but its locks.
