@@ -189,6 +189,8 @@ pub fn backup(
             return Err(ingest_failure(error));
         }
     };
+    // Under a lost lock packs may be gone that the index written next would list.
+    lock.confirm()?;
     let totals = ingest.finish().map_err(ingest_failure)?;
     stop.check()?;
     lock.confirm()?;
