@@ -24,9 +24,8 @@ pub fn render(message: &Message, language: Language) -> String {
     pieces(text)
         .map(|piece| match piece {
             Piece::Text(text) => text.replace("\\n", "\n"),
-            Piece::Field(name) => {
-                value(message, name).map_or_else(|| format!("{{{name}}}"), |value| visible(value).into_owned())
-            }
+            Piece::Field(name) => value(message, name)
+                .map_or_else(|| format!("{{{name}}}"), |value| visible(value).into_owned()),
         })
         .collect()
 }

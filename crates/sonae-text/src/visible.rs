@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn names_that_people_give_stay_as_they_are() {
-        for text in ["", "住民記録-ap01", "𠮷野家 👨‍👩‍👧", "a\\b\"c'", "ﾊﾞｯｸｱｯﾌﾟ"] {
+        for text in ["", "住民記録-ap01", "𠮷野家 👨‍👩‍👧", "a\\b\"c'", "ﾊﾞｯｸｱｯﾌﾟ"]
+        {
             assert!(matches!(visible(text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }
