@@ -5,47 +5,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
 use sonae_agent::restore::{Existing, RestoreRequest, What, restore};
 use sonae_agent::select::Selector;
-use sonae_agent::system_environment;
 use sonae_agent::verify::{Selection, Verdict, verify};
 use sonae_repo::crypto::{KdfCost, Password};
-use sonae_repo::environment::Environment;
 use sonae_repo::lock::Unlock;
 use sonae_repo::store::fault::{Fault, FaultStore, Seen};
 use sonae_repo::store::wrap::Verb;
 use sonae_repo::store::{FileKind, LocalStore, ObjectStore as _, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::content::Content;
+use sonae_rig::damage::{folder_in_memory, hasty_environment};
 use sonae_rig::disks::{self, Stretch};
 use sonae_rig::peer::{Peer, Place, Release};
 use sonae_rig::stand::claim;
-use sonae_types::{ByteCount, Clock, DiskName, Timestamp, VmName};
+use sonae_types::{ByteCount, DiskName, VmName};
 
 const VM: &str = "jumin-ap01";
 const DISKS: [&str; 2] = ["vda", "vdb"];
 const PASSWORD: &[u8] = b"a password for a test";
 /// Small packs, so that a small disk fills several.
 const PACK: ByteCount = ByteCount::kib(96);
-
-/// A clock that never waits: the pause after writing a lock is long beside everything else here.
-struct Hasty(Arc<dyn Clock>);
-
-impl Clock for Hasty {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, _span: Duration) {}
-}
 
 /// A machine on two days, and repositories to begin from.
 struct Story {
@@ -79,12 +62,6 @@ impl Break {
     }
 }
 
-fn environment() -> Environment {
-    let mut environment = system_environment();
-    environment.clock = Arc::new(Hasty(environment.clock));
-    environment
-}
-
 fn password() -> Password {
     Password::from_file_bytes(PASSWORD)
 }
@@ -92,10 +69,7 @@ fn password() -> Password {
 impl Story {
     /// Makes the disks of both days, and the repositories before the first and before the second day.
     fn new() -> Result<Self> {
-        // Writes are waited for at every step; where memory can hold them, the waiting is short.
-        let shm = Path::new("/dev/shm");
-        let folder = if shm.is_dir() { tempfile::tempdir_in(shm)? } else { tempfile::tempdir()? };
-        let story = Self { folder };
+        let story = Self { folder: folder_in_memory()? };
         let (kib, noise) = (ByteCount::kib, |seed, len| Stretch::Noise(seed, ByteCount::kib(len)));
         let first = [
             vec![noise(1, 1200), Stretch::Hole(kib(600)), Stretch::Text(2, kib(300))],
@@ -110,7 +84,7 @@ impl Story {
         }
         std::fs::write(story.path("password"), PASSWORD)?;
         let store = Arc::new(LocalStore::create(&story.before(1))?);
-        Repository::init(store, environment(), &password(), KdfCost::FOR_TESTS)?;
+        Repository::init(store, hasty_environment(), &password(), KdfCost::FOR_TESTS)?;
         copy(&story.before(1), &story.before(2))?;
         story.run(&story.before(2), 1, &calm(&story.before(2))?)?;
         Ok(story)
@@ -131,7 +105,8 @@ impl Story {
 
     fn run(&self, repository: &Path, day: usize, store: &Arc<FaultStore>) -> Result<BackupReport> {
         let context = || format!("the run of day {day} in {}", repository.display());
-        let opened = Repository::open(store.clone(), environment(), &password()).with_context(context)?;
+        let opened =
+            Repository::open(store.clone(), hasty_environment(), &password()).with_context(context)?;
         let disks = DISKS.map(|name| DiskRequest {
             name: DiskName::parse(name).expect("a name"),
             path: self.image(day, name),
@@ -207,7 +182,7 @@ fn calm(repository: &Path) -> Result<Arc<FaultStore>> {
 }
 
 fn open(repository: &Path) -> Result<Repository> {
-    Ok(Repository::open(Arc::new(LocalStore::open(repository)?), environment(), &password())?)
+    Ok(Repository::open(Arc::new(LocalStore::open(repository)?), hasty_environment(), &password())?)
 }
 
 /// Another repository with the same files: they are never written twice, so both may have the same ones.

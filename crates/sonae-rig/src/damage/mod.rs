@@ -148,10 +148,14 @@ pub fn hasty_environment() -> Environment {
     environment
 }
 
-/// A folder in memory where there is such a place: every file stored is waited for, and there the waiting is short.
+/// A folder in memory, where this machine has room there: every file stored is waited for, and there the waiting is
+/// short.
 pub fn folder_in_memory() -> Result<tempfile::TempDir> {
-    let shm = Path::new("/dev/shm");
-    Ok(if shm.is_dir() { tempfile::tempdir_in(shm)? } else { tempfile::tempdir()? })
+    const ROOM: u64 = 2 << 30;
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let folder = if ROOM <= room { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    folder.context("cannot make a temporary folder")
 }
 
 /// The password of every repository here.
