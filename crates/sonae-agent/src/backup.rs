@@ -4,29 +4,24 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use sonae_repo::blob::BlobKind;
 use sonae_repo::chunk::ChunkTarget;
-use sonae_repo::index::Index;
-use sonae_repo::ingest::{DiskChunks, DiskInput, Ingest, IngestError, IngestTotals};
+use sonae_repo::ingest::{DiskChunks, DiskInput, Ingest, IngestError, Reading};
 use sonae_repo::lock::{Lock, LockKind};
-use sonae_repo::manifest::{ChunkRule, Chunking, Consistency, DiskManifest, Manifest, SCHEMA, merkle_root};
-use sonae_repo::reader::ReadError;
-use sonae_repo::snapshot::{DISK_TAG, GENERATION_TAG, Point, SONAE_TAG, Snapshot, Summary};
+use sonae_repo::manifest::BasedOn;
+use sonae_repo::snapshot::Point;
 use sonae_repo::store::Repeats;
-use sonae_repo::time::to_rfc3339;
-use sonae_repo::tree::{Node, NodeKind, encode_tree};
-use sonae_repo::trusted::TrustedIndex;
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_source::RawDisk;
 use sonae_text::keys;
-use sonae_types::{ByteCount, Digest, DiskName, DiskRead as _, Message, Timestamp, VmName};
+use sonae_types::{ByteCount, ByteOffset, Digest, DiskName, DiskRead as _, Message, VmName};
 
+use crate::assemble::{generation_after, manifest, save_tree, snapshot};
+use crate::changes::{Asking, Basis, ChangeMaps, Parents, Reason, WholeBecause, whole};
 use crate::failure::{Failure, Fault, ingest_failure};
 use crate::findings::FindingReport;
-use crate::source::{SavedFile, read_files, unopened, unreadable};
+use crate::parent::PointDisks;
+use crate::source::{read_files, unopened, unreadable};
 
-/// Files beside the disks are cut into parts of this length.
-const FILE_PART_BYTES: usize = 1 << 20;
 /// Our name in points, as programs that list them show it.
 pub const PROGRAM: &str = concat!("sonae ", env!("CARGO_PKG_VERSION"));
 
@@ -59,6 +54,8 @@ pub struct BackupRequest {
     pub disks: Vec<DiskRequest>,
     /// Files to save beside them, such as the machine's configuration.
     pub files: Vec<PathBuf>,
+    /// What is known about changes.
+    pub changes: ChangeMaps,
 }
 
 /// What a backup did.
@@ -89,14 +86,33 @@ pub struct DiskReport {
     pub mode: Mode,
     /// Why so.
     pub reason: Reason,
+    /// What else is known about why, in English.
+    pub reason_detail: Option<String>,
+    /// The point of which unchanged chunks were taken over.
+    pub based_on: Option<Digest>,
     /// Bytes read from the source; known holes are not read.
     pub read_bytes: ByteCount,
+    /// Bytes of chunks taken over from the parent unread.
+    pub inherited_bytes: ByteCount,
+    /// What became of the unchanged data that was read again for proof.
+    pub audit: AuditReport,
     /// Bytes in chunks that the point before does not have on this disk.
     pub changed_bytes: ByteCount,
     /// Plain bytes that the repository did not have.
     pub new_chunk_bytes: ByteCount,
     /// What they take in the repository.
     pub stored_bytes: ByteCount,
+}
+
+/// What reading unchanged data again found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// Bytes read again.
+    pub read_bytes: ByteCount,
+    /// Chunks that had changed although the map of changes said that they had not.
+    pub untrue_chunks: u64,
+    /// Where the first of them begins.
+    pub first_untrue_offset: Option<ByteOffset>,
 }
 
 /// How much of a disk was read.
@@ -109,35 +125,18 @@ pub enum Mode {
     Incremental,
 }
 
-/// Why a disk was read in its mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// There is no point before it.
-    FirstPoint,
-    /// Nothing says what changed since the point before.
-    NoChangeInformation,
+pub(crate) struct Source {
+    pub(crate) request: DiskRequest,
+    pub(crate) disk: RawDisk,
+    pub(crate) target: ChunkTarget,
 }
 
-struct Source {
-    request: DiskRequest,
-    disk: RawDisk,
-    target: ChunkTarget,
-}
-
-/// A point's tree as it was saved.
-struct SavedTree {
-    root: Digest,
-    /// Sizes of all files in it. restic's `rewrite` counts them again, and saves a point anew whose count differs.
-    bytes: u64,
-}
-
-/// What the point before had on its disks.
-#[derive(Default)]
-struct Before {
-    point: Option<Digest>,
-    generation: Option<u64>,
-    disks: Vec<(DiskName, HashSet<Digest>)>,
+/// A disk as it was taken in.
+pub(crate) struct TakenDisk<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) chunks: DiskChunks,
+    basis: Basis,
+    audit: AuditReport,
 }
 
 /// Backs up a machine; `repeats` is what was given for the repository when it was opened.
@@ -152,37 +151,33 @@ pub fn backup(
 ) -> Result<BackupReport, Failure> {
     let clock = &repository.environment().clock;
     let (started, begun) = (clock.now(), clock.monotonic());
-    let sources = open_sources(&request.disks)?;
+    let sources = open_sources(request)?;
     let files = read_files(&request.files)?;
     progress.expect(sources.iter().map(|source| source.disk.size()).sum());
     let lock = repository.begin_lock(LockKind::Shared)?;
     // Points before the index, never after: whatever a listed point references is then in the index.
     let points = repository.points()?;
-    let TrustedIndex { index, findings } = repository.load_trusted_index()?;
-    let before = points.newest(|point| is_of(point, &request.vm));
-    let before =
-        before.map_or_else(|| Ok(Before::default()), |point| Before::load(repository, &index, point))?;
-    let lock = lock.settle()?;
-    let mut ingest = Ingest::new(repository, &index, stop, progress);
-    let inputs = sources
+    let trusted = repository.load_trusted_index()?;
+    let newest = points.newest(|point| is_of(point, &request.vm));
+    let mut parents = Parents::new(repository, &points, &trusted);
+    let bases = sources
         .iter()
-        .map(|source| DiskInput { disk: &source.disk, target: source.target })
-        .collect::<Vec<_>>();
-    let chunks = match ingest.disks(&inputs) {
-        Ok(chunks) => chunks,
+        .map(|source| basis(source, request, newest, &mut parents))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let lock = lock.settle()?;
+    let mut ingest = Ingest::new(repository, &trusted.index, stop, progress);
+    let disks = match take_in(&mut ingest, &sources, bases) {
+        Ok(disks) => disks,
         Err(error) => {
             give_up(ingest, &lock);
             return Err(name_source(error, &sources));
         }
     };
     let ended = clock.now();
-    let disks = sources
-        .iter()
-        .zip(&chunks)
-        .map(|(source, chunks)| DiskReport::of(source, chunks, &before))
-        .collect::<Vec<_>>();
-    let manifest = manifest(request, &sources, &chunks, &disks, &files, (started, ended));
-    let saved = match save_tree(&mut ingest, request, &sources, &chunks, files, &manifest, started) {
+    let before = newest.map(|point| parents.load(point)).transpose()?;
+    let reports = disks.iter().map(|disk| DiskReport::of(disk, before)).collect::<Vec<_>>();
+    let manifest = manifest(request, &disks, &reports, &files, (started, ended));
+    let saved = match save_tree(&mut ingest, request, &disks, files, &manifest, started) {
         Ok(saved) => saved,
         Err(error) => {
             give_up(ingest, &lock);
@@ -194,14 +189,15 @@ pub fn backup(
     let totals = ingest.finish().map_err(ingest_failure)?;
     stop.check()?;
     lock.confirm()?;
-    let snapshot = snapshot(repository, request, &disks, &before, saved, totals, (started, ended));
+    let snapshot = snapshot(repository, request, &reports, newest, saved, totals, (started, ended));
     let point = repository.save_point(&snapshot)?;
     let duration_ms = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
-    let findings = findings.iter().map(FindingReport::from).collect();
+    let findings = trusted.findings.iter().map(FindingReport::from).collect();
     // Its removal is the last operation that may have to be repeated.
     drop(lock);
     let repeated_operations = repeats.operations();
-    Ok(BackupReport { point, vm: request.vm.clone(), disks, findings, repeated_operations, duration_ms })
+    let (vm, disks) = (request.vm.clone(), reports);
+    Ok(BackupReport { point, vm, disks, findings, repeated_operations, duration_ms })
 }
 
 /// What a failed run stored is there for the next one. Under a lost lock it may be gone by now and is not listed.
@@ -215,13 +211,14 @@ fn is_of(point: &Point, vm: &VmName) -> bool {
     point.snapshot.is_ours() && !point.snapshot.is_proof() && point.snapshot.hostname == vm.as_str()
 }
 
-fn open_sources(requests: &[DiskRequest]) -> Result<Vec<Source>, Failure> {
-    if requests.is_empty() {
+fn open_sources(request: &BackupRequest) -> Result<Vec<Source>, Failure> {
+    if request.disks.is_empty() {
         return Err(Failure::new(Fault::WrongUse, Message::new(keys::ERROR_DISK_NONE))
             .remedy(Message::new(keys::REMEDY_DISK_NONE)));
     }
+    request.changes.refuse_strangers(request.disks.iter().map(|disk| &disk.name))?;
     let mut names = HashSet::new();
-    let sources = requests.iter().map(|request| {
+    let sources = request.disks.iter().map(|request| {
         if !names.insert(&request.name) {
             return Err(Failure::new(
                 Fault::WrongUse,
@@ -240,6 +237,55 @@ fn open_sources(requests: &[DiskRequest]) -> Result<Vec<Source>, Failure> {
     sources.collect()
 }
 
+/// What a disk is read on.
+fn basis(
+    source: &Source,
+    request: &BackupRequest,
+    newest: Option<&Point>,
+    parents: &mut Parents<'_>,
+) -> Result<Basis, Failure> {
+    let disk = &source.request.name;
+    let Some(map) = request.changes.of(disk) else {
+        let known = newest.map(|point| parents.load(point)).transpose()?;
+        let known = known.is_some_and(|point| point.disk(disk).is_some());
+        return Ok(whole(if known { Reason::NoChangeInformation } else { Reason::FirstPoint }, None));
+    };
+    let (size, target) = (source.disk.size(), source.target);
+    let audit = request.changes.audit(generation_after(newest));
+    parents.basis(Asking { vm: &request.vm, disk, size, target, audit }, map)
+}
+
+/// Takes in all disks together, and those again, whole, whose maps turned out to be untrue.
+fn take_in<'a>(
+    ingest: &mut Ingest<'_>,
+    sources: &'a [Source],
+    bases: Vec<Basis>,
+) -> Result<Vec<TakenDisk<'a>>, IngestError> {
+    let inputs = sources.iter().zip(&bases).map(|(source, basis)| {
+        let reading = match basis {
+            Basis::Whole(_) => Reading::Whole,
+            Basis::Changed { base, .. } => Reading::Changed(base),
+        };
+        DiskInput { disk: &source.disk, target: source.target, reading }
+    });
+    let chunks = ingest.disks(&inputs.collect::<Vec<_>>())?;
+    let mut disks = Vec::with_capacity(sources.len());
+    for ((source, chunks), basis) in sources.iter().zip(chunks).zip(bases) {
+        let audit = AuditReport::of(&chunks);
+        disks.push(if audit.untrue_chunks == 0 {
+            TakenDisk { source, chunks, basis, audit }
+        } else {
+            let read = chunks.read;
+            drop(chunks);
+            let input = DiskInput { disk: &source.disk, target: source.target, reading: Reading::Whole };
+            let mut chunks = ingest.disks(&[input])?.remove(0);
+            chunks.read += read;
+            TakenDisk { source, chunks, basis: whole(Reason::MapUntrue, None), audit }
+        });
+    }
+    Ok(disks)
+}
+
 fn name_source(error: IngestError, sources: &[Source]) -> Failure {
     match error {
         IngestError::Source { disk, cause } => unreadable(&sources[disk].request, cause),
@@ -249,193 +295,55 @@ fn name_source(error: IngestError, sources: &[Source]) -> Failure {
     }
 }
 
-impl Before {
-    fn load(repository: &Repository, index: &Index, point: &Point) -> Result<Self, Failure> {
-        let folder = point.snapshot.folder();
-        let names = point.snapshot.disk_names().filter_map(|name| DiskName::parse(name).ok());
-        let disks = names.map(|name| {
-            match repository.find(index, point, &format!("{folder}/{}", disk_file(&name))) {
-                Ok(Node { kind: NodeKind::File { content, .. }, .. }) => {
-                    Ok((name, content.into_iter().collect()))
-                }
-                // A point that somebody changed or that is damaged is no basis to compare with; the backup goes on.
-                Ok(_) | Err(ReadError::NoSuchPath { .. }) => Ok((name, HashSet::new())),
-                Err(error) if error.is_damage() => Ok((name, HashSet::new())),
-                Err(error) => Err(error.into()),
-            }
-        });
-        let generation = point.snapshot.generation();
-        Ok(Self { point: Some(point.id), generation, disks: disks.collect::<Result<_, Failure>>()? })
+impl AuditReport {
+    fn of(chunks: &DiskChunks) -> Self {
+        Self {
+            read_bytes: chunks.audited,
+            untrue_chunks: chunks.untrue.len() as u64,
+            first_untrue_offset: chunks.untrue.first().copied(),
+        }
     }
+}
 
-    fn of(&self, name: &DiskName) -> Option<&HashSet<Digest>> {
-        self.disks.iter().find(|(disk, _)| disk == name).map(|(_, ids)| ids)
+impl TakenDisk<'_> {
+    /// The point, and the chunk list in it, of which chunks were taken over.
+    pub(crate) fn based_on(&self) -> Option<BasedOn> {
+        match &self.basis {
+            Basis::Whole(_) => None,
+            Basis::Changed { on, .. } => Some(*on),
+        }
     }
 }
 
 impl DiskReport {
-    fn of(source: &Source, chunks: &DiskChunks, before: &Before) -> Self {
-        let old = before.of(&source.request.name);
-        let changed = match old {
+    fn of(disk: &TakenDisk<'_>, before: Option<&PointDisks>) -> Self {
+        let TakenDisk { source, chunks, basis, audit } = disk;
+        let changed = match before.and_then(|before| before.disk(&source.request.name)) {
             // Against nothing, everything but the zeros is new.
             None => source.disk.size().get().saturating_sub(chunks.zeros.get()),
-            Some(old) => chunks
-                .chunks
-                .iter()
-                .filter(|chunk| !old.contains(&chunk.id))
-                .map(|chunk| u64::from(chunk.len))
-                .sum(),
+            Some(old) => {
+                let old = old.chunks.iter().collect::<HashSet<_>>();
+                let changed = chunks.chunks.iter().filter(|chunk| !old.contains(&chunk.id));
+                changed.map(|chunk| u64::from(chunk.len)).sum()
+            }
+        };
+        let (mode, reason, reason_detail) = match basis {
+            Basis::Whole(WholeBecause { reason, detail }) => (Mode::Full, *reason, detail.clone()),
+            Basis::Changed { .. } => (Mode::Incremental, Reason::MapOfChanges, None),
         };
         Self {
             name: source.request.name.clone(),
             size_bytes: source.disk.size(),
-            mode: Mode::Full,
-            reason: if old.is_some() { Reason::NoChangeInformation } else { Reason::FirstPoint },
+            mode,
+            reason,
+            reason_detail,
+            based_on: disk.based_on().map(|on| on.point),
             read_bytes: chunks.read,
+            inherited_bytes: chunks.inherited,
+            audit: *audit,
             changed_bytes: ByteCount::new(changed),
             new_chunk_bytes: chunks.new_chunks,
             stored_bytes: chunks.stored,
         }
-    }
-}
-
-fn manifest(
-    request: &BackupRequest,
-    sources: &[Source],
-    chunks: &[DiskChunks],
-    reports: &[DiskReport],
-    files: &[SavedFile],
-    (started, ended): (Timestamp, Timestamp),
-) -> Manifest {
-    let disks = sources.iter().zip(chunks).zip(reports).map(|((source, chunks), report)| {
-        let ids = chunks.chunks.iter().map(|chunk| chunk.id).collect::<Vec<_>>();
-        DiskManifest {
-            name: report.name.clone(),
-            file: disk_file(&report.name),
-            size_bytes: report.size_bytes,
-            chunking: Chunking { rule: ChunkRule::PageXxh3, target_bytes: source.target },
-            chunks: ids.len() as u64,
-            merkle_root: merkle_root(&ids),
-            source: source.request.path.display().to_string(),
-            read_bytes: report.read_bytes,
-            changed_bytes: report.changed_bytes,
-            new_chunk_bytes: report.new_chunk_bytes,
-            stored_bytes: report.stored_bytes,
-        }
-    });
-    Manifest {
-        schema: SCHEMA,
-        tool: PROGRAM.to_owned(),
-        vm: request.vm.clone(),
-        started: to_rfc3339(started),
-        ended: to_rfc3339(ended),
-        consistency: Consistency::UnchangedWhileRead,
-        disks: disks.collect(),
-        files: files.iter().map(|file| file.name.clone()).collect(),
-    }
-}
-
-/// The file in a point that holds a disk.
-#[must_use]
-pub fn disk_file(name: &DiskName) -> String {
-    format!("disk-{name}.raw")
-}
-
-/// The disk of the machine that a path in a point holds; none for other files.
-#[must_use]
-pub fn disk_in<'a>(vm: &str, path: &'a str) -> Option<&'a str> {
-    path.strip_prefix('/')?.strip_prefix(vm)?.strip_prefix("/disk-")?.strip_suffix(".raw")
-}
-
-fn save_tree(
-    ingest: &mut Ingest<'_>,
-    request: &BackupRequest,
-    sources: &[Source],
-    chunks: &[DiskChunks],
-    files: Vec<SavedFile>,
-    manifest: &Manifest,
-    at: Timestamp,
-) -> Result<SavedTree, IngestError> {
-    let mut nodes = Vec::new();
-    for (source, chunks) in sources.iter().zip(chunks) {
-        let content = chunks.chunks.iter().map(|chunk| chunk.id).collect();
-        nodes.push(Node {
-            name: disk_file(&source.request.name),
-            kind: NodeKind::File { size: source.disk.size().get(), content },
-        });
-    }
-    for file in files {
-        nodes.push(save_file(ingest, file)?);
-    }
-    let bytes = serde_json::to_vec_pretty(manifest).expect("a manifest has only texts and numbers");
-    let manifest = save_file(ingest, SavedFile { name: "manifest.json".to_owned(), bytes })?;
-    let bytes = nodes.iter().chain([&manifest]).map(size_of).sum();
-    nodes.push(save_folder(ingest, "sonae", vec![manifest], at)?);
-    let vm = save_folder(ingest, request.vm.as_str(), nodes, at)?;
-    let root = ingest.blob(BlobKind::Tree, &encode_tree(vec![vm], at))?;
-    Ok(SavedTree { root, bytes })
-}
-
-fn size_of(node: &Node) -> u64 {
-    match &node.kind {
-        NodeKind::File { size, .. } => *size,
-        NodeKind::Folder(_) | NodeKind::Other(_) => 0,
-    }
-}
-
-fn save_folder(
-    ingest: &mut Ingest<'_>,
-    name: &str,
-    nodes: Vec<Node>,
-    at: Timestamp,
-) -> Result<Node, IngestError> {
-    let tree = ingest.blob(BlobKind::Tree, &encode_tree(nodes, at))?;
-    Ok(Node { name: name.to_owned(), kind: NodeKind::Folder(tree) })
-}
-
-fn save_file(ingest: &mut Ingest<'_>, file: SavedFile) -> Result<Node, IngestError> {
-    let content = file
-        .bytes
-        .chunks(FILE_PART_BYTES)
-        .map(|part| ingest.blob(BlobKind::Data, part))
-        .collect::<Result<_, _>>()?;
-    Ok(Node { name: file.name, kind: NodeKind::File { size: file.bytes.len() as u64, content } })
-}
-
-fn snapshot(
-    repository: &Repository,
-    request: &BackupRequest,
-    disks: &[DiskReport],
-    before: &Before,
-    saved: SavedTree,
-    totals: IngestTotals,
-    (started, ended): (Timestamp, Timestamp),
-) -> Snapshot {
-    let files = (disks.len() + request.files.len() + 1) as u64;
-    let summary = Summary {
-        files_new: files,
-        dirs_new: 3,
-        data_blobs: totals.data_blobs,
-        tree_blobs: totals.tree_blobs,
-        data_added: totals.plain.get(),
-        data_added_packed: totals.stored.get(),
-        total_files_processed: files,
-        total_bytes_processed: saved.bytes,
-        ..Summary::spanning(started, ended)
-    };
-    let generation =
-        format!("{GENERATION_TAG}{}", before.generation.map_or(1, |before| before.saturating_add(1)));
-    let disk_tags = disks.iter().map(|disk| format!("{DISK_TAG}{}", disk.name));
-    Snapshot {
-        time: to_rfc3339(started),
-        parent: before.point,
-        tree: saved.root,
-        paths: vec![format!("/{}", request.vm)],
-        hostname: request.vm.to_string(),
-        username: repository.environment().worker.username.clone(),
-        tags: [SONAE_TAG.to_owned(), generation].into_iter().chain(disk_tags).collect(),
-        original: None,
-        program_version: Some(PROGRAM.to_owned()),
-        summary: Some(summary),
     }
 }

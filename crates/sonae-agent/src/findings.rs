@@ -7,7 +7,7 @@ use sonae_repo::reader::DamagedFile;
 use sonae_text::{keys, number};
 use sonae_types::{ByteCount, Digest, Message};
 
-use crate::backup::disk_in;
+use crate::parent::disk_in;
 use crate::failure::chain;
 
 /// What kind of thing is wrong.

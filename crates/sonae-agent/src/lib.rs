@@ -4,13 +4,17 @@
 //! happened, where, and what to do. Nothing here prints, parses arguments or decides when something runs.
 #![warn(missing_docs)]
 
+mod assemble;
 pub mod backup;
+pub mod changes;
+pub mod diff;
 pub mod failure;
 pub mod findings;
 pub mod forget;
 pub mod inspect;
 pub mod keys;
 pub mod maintain;
+mod parent;
 pub mod repository;
 pub mod restore;
 pub mod select;

@@ -17,7 +17,7 @@ use sonae_types::{
     Unfit, VmName,
 };
 
-use crate::backup::{disk_file, disk_in};
+use crate::parent::{disk_file, disk_in};
 use crate::failure::{Failure, Fault, damage};
 use crate::select::{Selector, select};
 

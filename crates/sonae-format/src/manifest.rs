@@ -83,6 +83,18 @@ pub struct DiskManifest {
     pub new_chunk_bytes: ByteCount,
     /// What they took in the repository.
     pub stored_bytes: ByteCount,
+    /// The chunk list from which unread chunks were taken over; none where all of the disk was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub based_on: Option<BasedOn>,
+}
+
+/// The parent of which a disk took over what had not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasedOn {
+    /// The point.
+    pub point: Digest,
+    /// [`merkle_root`] of the disk's chunk ids in it.
+    pub merkle_root: Digest,
 }
 
 /// How a disk was cut.

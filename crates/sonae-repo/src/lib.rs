@@ -7,6 +7,7 @@
 pub mod check;
 #[cfg(test)]
 mod check_tests;
+pub mod diff;
 pub mod environment;
 mod fetch;
 pub mod forget;

@@ -12,17 +12,18 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub use sonae_format::testing::CountingEntropy;
 
 use crate::blob::BlobKind;
-use crate::chunk::{ChunkTarget, PAGE_BYTES, is_zero};
+use crate::chunk::{Changed, ChunkTarget, PAGE_BYTES, is_zero};
 use crate::config::Config;
 use crate::crypto::{KdfCost, Password};
 use crate::environment::{Environment, Liveness, Processes, Progress, Stop, Worker};
-use crate::ingest::{DiskInput, Ingest, IngestError};
+use crate::ingest::{Audit, Base, DiskChunks, DiskInput, Ingest, IngestError, Reading};
 use crate::repository::Repository;
 use crate::restore::{Content, Restore, RestoreError, RestoreOutcome};
 use crate::snapshot::{Point, Snapshot};
 use crate::store::{FileName, MemoryStore, StoreError};
 use crate::time::to_rfc3339;
 use crate::tree::{Node, NodeKind, encode_tree};
+use crate::trusted::TrustedIndex;
 
 /// A clock that stands where it was put and moves only by sleeping.
 #[derive(Debug, Default)]
@@ -214,19 +215,37 @@ pub fn memory_repository(store: &MemoryStore) -> Repository {
 
 /// Saves these bytes as the only file of a point of the machine `vm`: `/vm/disk-vda.raw`.
 pub fn save_disk(repository: &Repository, bytes: Vec<u8>, holes: Holes) -> Result<Point, IngestError> {
-    let index = repository.load_trusted_index().expect("the index can be read").index;
+    let trusted = repository.load_trusted_index().expect("the index can be read");
+    save(repository, &trusted, &MemoryDisk::source(bytes, holes), Reading::Whole).map(|(point, _)| point)
+}
+
+/// The same as [`save_disk`], upon a point that it saved before.
+pub fn save_increment(
+    repository: &Repository,
+    parent: &Point,
+    disk: &MemoryDisk,
+    changed: Changed,
+    audit: Audit,
+) -> Result<(Point, DiskChunks), IngestError> {
+    let trusted = repository.load_trusted_index().expect("the index can be read");
+    let node = repository.find(&trusted.index, parent, "/vm/disk-vda.raw").expect("the parent can be read");
+    let NodeKind::File { content, .. } = node.kind else { panic!("the disk is a file") };
+    let base = Base::new(&content, disk.size(), &trusted, changed, audit).expect("the parent is a basis");
+    save(repository, &trusted, disk, Reading::Changed(&base))
+}
+
+fn save(
+    repository: &Repository,
+    trusted: &TrustedIndex,
+    disk: &MemoryDisk,
+    reading: Reading<'_>,
+) -> Result<(Point, DiskChunks), IngestError> {
     let (stop, progress) = (Stop::default(), Progress::default());
-    let mut ingest = Ingest::new(repository, &index, &stop, &progress);
-    let size = bytes.len() as u64;
-    let disk = MemoryDisk::source(bytes, holes);
+    let mut ingest = Ingest::new(repository, &trusted.index, &stop, &progress);
+    let size = disk.size().get();
     let target = ChunkTarget::new(64 << 10).expect("64 KiB is a target");
-    let content = ingest
-        .disks(&[DiskInput { disk: &disk, target }])?
-        .remove(0)
-        .chunks
-        .into_iter()
-        .map(|chunk| chunk.id)
-        .collect();
+    let taken = ingest.disks(&[DiskInput { disk, target, reading }])?.remove(0);
+    let content = taken.chunks.iter().map(|chunk| chunk.id).collect();
     let at = Timestamp::from_micros(0);
     let file = Node { name: "disk-vda.raw".to_owned(), kind: NodeKind::File { size, content } };
     let folder = ingest.blob(BlobKind::Tree, &encode_tree(vec![file], at))?;
@@ -246,7 +265,7 @@ pub fn save_disk(repository: &Repository, bytes: Vec<u8>, holes: Holes) -> Resul
         summary: None,
     };
     let id = repository.save_point(&snapshot).map_err(IngestError::Store)?;
-    Ok(Point { id, snapshot })
+    Ok((Point { id, snapshot }, taken))
 }
 
 /// Restores the disk that [`save_disk`] saved onto a target.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sonae_types::ByteCount;
+use sonae_types::{ByteCount, Digest};
 
 use crate::blob::BlobEntry;
 use crate::check::Finding;
@@ -19,6 +19,16 @@ pub struct TrustedIndex {
     /// Index files that cannot be read, packs that are gone or too short: damage to be repaired, which a backup heals
     /// for itself by storing those chunks again.
     pub findings: Vec<Finding>,
+    /// Lengths of the chunks in packs that are gone or too short.
+    lost: HashMap<Digest, u32>,
+}
+
+impl TrustedIndex {
+    /// The length of a chunk that was lost with its pack.
+    #[must_use]
+    pub fn lost_len(&self, chunk: Digest) -> Option<u32> {
+        self.lost.get(&chunk).copied()
+    }
 }
 
 impl Repository {
@@ -34,11 +44,16 @@ impl Repository {
         let mut trusted = TrustedIndex::default();
         let mut distrusted = HashMap::new();
         for pack in good.iter().flat_map(|(_, packs)| packs) {
-            match sizes.get(&pack.id) {
-                Some(size) if needed(pack) <= *size => trusted.index.add(pack),
-                Some(size) => drop(distrusted.insert(pack.id, too_short(pack, *size))),
-                None => drop(distrusted.insert(pack.id, Finding::PackMissing { pack: pack.id })),
-            }
+            let finding = match sizes.get(&pack.id) {
+                Some(size) if needed(pack) <= *size => {
+                    trusted.index.add(pack);
+                    continue;
+                }
+                Some(size) => too_short(pack, *size),
+                None => Finding::PackMissing { pack: pack.id },
+            };
+            trusted.lost.extend(pack.blobs.iter().map(|blob| (blob.id, blob.plain_len())));
+            distrusted.insert(pack.id, finding);
         }
         let mut distrusted = distrusted.into_iter().collect::<Vec<_>>();
         distrusted.sort_by_key(|(pack, _)| *pack);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::system_environment;
 use sonae_repo::crypto::Password;
 use sonae_repo::environment::Environment;
@@ -71,7 +72,7 @@ fn run(stand: &Stand, environment: Environment) -> Result<BackupReport> {
         format: Format::Raw,
     };
     let request =
-        BackupRequest { vm: VmName::parse(VM).expect("a name"), disks: vec![disk], files: Vec::new() };
+        BackupRequest { vm: VmName::parse(VM).expect("a name"), disks: vec![disk], files: Vec::new(), changes: ChangeMaps::default() };
     let (stop, progress) = (Stop::default(), Progress::default());
     Ok(backup(&open(stand, environment)?, &request, &Repeats::default(), &stop, &progress)?)
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::backup::{BackupRequest, DiskRequest, Format, backup};
 use sonae_agent::{Failure, Fault, system_environment};
 use sonae_repo::chunk::ChunkTarget;
 use sonae_repo::crypto::Password;
-use sonae_repo::ingest::{DiskInput, Ingest, IngestError};
+use sonae_repo::ingest::{DiskInput, Reading, Ingest, IngestError};
 use sonae_repo::store::{LocalStore, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::content::Content;
@@ -89,7 +90,7 @@ fn backup_while(stand: &Stand, meddle: impl FnOnce() + Send + 'static) -> Result
     let store = Arc::new(LocalStore::open(&stand.place().repository)?);
     let repository = Repository::open(store, environment, &Password::from_file_bytes(PASSWORD.as_bytes()))?;
     let disk = DiskRequest { name: DiskName::parse("vda")?, path: stand.path("vda"), format: Format::Raw };
-    let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: Vec::new() };
+    let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: Vec::new(), changes: ChangeMaps::default() };
     backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())
         .err()
         .context("a disk that was not read whole must not become a point")
@@ -155,7 +156,7 @@ fn of_several_disks_the_one_that_fails_is_named_with_its_place() {
             let bad = FaultyDisk::new(RawDisk::open(&stand.path("vda"))?, fault);
             let target = ChunkTarget::for_disk(good.size());
             let disks: [&dyn DiskRead; 3] = [&good, &bad, &good];
-            let inputs = disks.map(|disk| DiskInput { disk, target });
+            let inputs = disks.map(|disk| DiskInput { disk, target, reading: Reading::Whole });
             let (index, stop, progress) = (repository.load_index()?, Stop::default(), Progress::default());
             let error = Ingest::new(&repository, &index, &stop, &progress).disks(&inputs);
             let Err(IngestError::Source { disk: 1, cause }) = error else {

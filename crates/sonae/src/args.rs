@@ -64,6 +64,8 @@ pub(crate) enum Command {
     },
     /// Show what a recovery point holds
     Show(PointArgs),
+    /// Show which stretches of the disks differ between two recovery points
+    Diff(DiffArgs),
     /// Read back all data of a recovery point, or of all
     #[command(override_usage = "sonae verify <POINT | --all> [OPTIONS]")]
     Verify {
@@ -139,6 +141,12 @@ pub(crate) struct BackupArgs {
     /// A file to keep beside the disks, such as the machine's configuration
     #[arg(long = "file", value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
+    /// What changed on a disk since a point, so that only that is read
+    #[arg(long = "changed", value_name = "NAME=FILE")]
+    pub(crate) changed: Vec<String>,
+    /// How much of what did not change is read again all the same
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) audit: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +154,19 @@ pub(crate) struct PointArgs {
     /// An id, the beginning of one, or `latest` with --vm
     #[arg(value_name = "POINT")]
     pub(crate) point: String,
+    /// The machine's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The older point: an id, the beginning of one, or `latest` with --vm
+    #[arg(value_name = "POINT")]
+    pub(crate) from: String,
+    /// The newer one
+    #[arg(value_name = "POINT")]
+    pub(crate) to: String,
     /// The machine's name
     #[arg(long, value_name = "NAME")]
     pub(crate) vm: Option<String>,

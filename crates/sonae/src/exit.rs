@@ -18,12 +18,13 @@ pub(crate) enum Exit {
     DamageFound = 13,
     ProofFailed = 14,
     NotProven = 15,
+    ChangesUntrue = 16,
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Done,
         Self::WrongUse,
         Self::OurFault,
@@ -34,6 +35,7 @@ impl Exit {
         Self::DamageFound,
         Self::ProofFailed,
         Self::NotProven,
+        Self::ChangesUntrue,
         Self::Interrupted,
     ];
 
@@ -55,6 +57,7 @@ impl Exit {
             Self::DamageFound => "damage-found",
             Self::ProofFailed => "proof-failed",
             Self::NotProven => "not-proven",
+            Self::ChangesUntrue => "changes-untrue",
             Self::Interrupted => "interrupted",
         }
     }
@@ -72,6 +75,7 @@ impl Exit {
             Self::DamageFound => keys::EXIT_DAMAGE_FOUND_HEADLINE,
             Self::ProofFailed => keys::EXIT_PROOF_FAILED_HEADLINE,
             Self::NotProven => keys::EXIT_NOT_PROVEN_HEADLINE,
+            Self::ChangesUntrue => keys::EXIT_CHANGES_UNTRUE_HEADLINE,
             Self::Interrupted => keys::EXIT_INTERRUPTED_HEADLINE,
         }
     }

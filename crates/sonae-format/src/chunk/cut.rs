@@ -3,6 +3,7 @@
 use xxhash_rust::const_xxh3::const_custom_default_secret;
 use xxhash_rust::xxh3::xxh3_64_with_secret;
 
+use super::recut::UnderWay;
 use super::{
     ChunkSeed, ChunkTarget, PAGE_BYTES, RESTIC_ZERO_BYTES, ZERO_CHUNK_BYTES_MAX, ZERO_RUN_BYTES_MIN, is_zero,
 };
@@ -86,6 +87,20 @@ impl Cutter {
     pub fn finish(mut self, out: &mut Vec<Piece>) {
         self.settle_zeros(out);
         self.cut(out);
+    }
+
+    /// Ends the run of zeros under way, since the next page is known not to be zero.
+    pub fn end_zeros(&mut self, out: &mut Vec<Piece>) {
+        self.settle_zeros(out);
+    }
+
+    /// What has been taken and no piece given for.
+    pub(super) fn under_way(&self) -> UnderWay {
+        match (self.data, self.zeros) {
+            (0, 0) => UnderWay::Nothing,
+            (0, ZERO_RUN_BYTES_MIN..) => UnderWay::LongZeros,
+            (_, _) => UnderWay::Data,
+        }
     }
 
     /// Bytes taken that no piece has been given for yet and whose content the caller must still hold.

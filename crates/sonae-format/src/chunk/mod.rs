@@ -4,6 +4,10 @@
 //! or stores.
 
 mod cut;
+mod ranges;
+mod recut;
+#[cfg(test)]
+mod recut_tests;
 #[cfg(test)]
 mod tests;
 mod zero;
@@ -13,6 +17,8 @@ use sonae_types::ByteCount;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use cut::{Cutter, Piece};
+pub use ranges::{Changed, OffDisk, Stretch};
+pub use recut::{OldChunk, OldContent, Recut, Step};
 pub use zero::{ZERO_IDS, ZeroIds, is_zero};
 
 /// Bytes of a page, the grain of every cut.

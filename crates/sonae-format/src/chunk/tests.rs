@@ -8,12 +8,12 @@ use super::*;
 
 /// An image as runs of equal or counted pages, so that shrinking stays readable.
 #[derive(Clone, Debug)]
-enum Run {
+pub(super) enum Run {
     Zeros(usize),
     Text(u32, usize),
 }
 
-fn image(runs: &[Run], tail: usize) -> Vec<u8> {
+pub(super) fn image(runs: &[Run], tail: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for run in runs {
         match run {
@@ -30,7 +30,7 @@ fn image(runs: &[Run], tail: usize) -> Vec<u8> {
     bytes
 }
 
-fn runs() -> impl Strategy<Value = Vec<Run>> {
+pub(super) fn runs() -> impl Strategy<Value = Vec<Run>> {
     let run = prop_oneof![
         (1..200usize).prop_map(Run::Zeros),
         (any::<u32>(), 1..300usize).prop_map(|(s, n)| Run::Text(s, n))
@@ -38,7 +38,7 @@ fn runs() -> impl Strategy<Value = Vec<Run>> {
     proptest::collection::vec(run, 0..8)
 }
 
-fn cut(image: &[u8], target: ChunkTarget) -> Vec<Piece> {
+pub(super) fn cut(image: &[u8], target: ChunkTarget) -> Vec<Piece> {
     let mut cutter = Cutter::new(ChunkSeed::of_polynomial("3da3358b4dc173"), target);
     let mut pieces = Vec::new();
     for page in image.chunks(PAGE_BYTES) {
@@ -48,13 +48,13 @@ fn cut(image: &[u8], target: ChunkTarget) -> Vec<Piece> {
     pieces
 }
 
-fn len(piece: Piece) -> u64 {
+pub(super) fn len(piece: Piece) -> u64 {
     match piece {
         Piece::Data(len) | Piece::Zeros(len) => len,
     }
 }
 
-fn small() -> ChunkTarget {
+pub(super) fn small() -> ChunkTarget {
     ChunkTarget::new(64 << 10).unwrap()
 }
 

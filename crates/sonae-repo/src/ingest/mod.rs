@@ -8,8 +8,11 @@
 //! disk ─ reader ─┴─ buffers ──┴─ worker ─┴──────────────┴─ uploader ─ store ─ index
 //! ```
 
+mod base;
 mod claimed;
 mod draft;
+#[cfg(test)]
+mod increment_tests;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -19,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use sonae_types::{ByteCount, Digest, DiskError, DiskRead};
+use sonae_types::{ByteCount, ByteOffset, Digest, DiskError, DiskRead};
 
 use crate::blob::{BlobBatch, BlobError, BlobKind};
 use crate::chunk::ChunkTarget;
@@ -31,6 +34,7 @@ use crate::pack::PackBuilder;
 use crate::reader::processors;
 use crate::repository::Repository;
 use crate::store::StoreError;
+pub use base::{Audit, Base, NoBase, Reading};
 use claimed::Claimed;
 use draft::IndexDraft;
 
@@ -71,6 +75,8 @@ pub struct DiskInput<'a> {
     pub disk: &'a dyn DiskRead,
     /// How it is cut.
     pub target: ChunkTarget,
+    /// How much of it is read.
+    pub reading: Reading<'a>,
 }
 
 /// One chunk of a disk.
@@ -89,6 +95,12 @@ pub struct DiskChunks {
     pub chunks: Vec<Chunk>,
     /// Bytes read from the source; known holes are not read.
     pub read: ByteCount,
+    /// Bytes of chunks taken over from the parent without reading them.
+    pub inherited: ByteCount,
+    /// Bytes read again for proof, not counted among those read.
+    pub audited: ByteCount,
+    /// Where an audit found other bytes than the map of changes had promised. Any other inherited chunk may be wrong, too.
+    pub untrue: Vec<ByteOffset>,
     /// Bytes in zero chunks.
     pub zeros: ByteCount,
     /// Plain bytes, zeros not counted, that the repository did not have and no disk before this one of the run brought.

@@ -1,10 +1,13 @@
 //! Reading one disk: holes are stepped over, data goes through the cutter, buffers of whole chunks go to the workers.
 
-use crossbeam_channel::{Receiver, Sender};
-use sonae_types::{ByteCount, ByteOffset, DiskError, DiskRead, ExtentKind};
+use std::ops::Range;
 
+use crossbeam_channel::{Receiver, Sender};
+use sonae_types::{ByteCount, ByteOffset, Digest, DiskError, DiskRead, ExtentKind};
+
+use super::base::{Base, Reading};
 use super::{Chunk, DiskInput, IngestError, Line};
-use crate::chunk::{Cutter, PAGE_BYTES, Piece, ZERO_IDS, ZERO_RUN_BYTES_MIN};
+use crate::chunk::{Cutter, PAGE_BYTES, Piece, Recut, Step, Stretch, ZERO_IDS, ZERO_RUN_BYTES_MIN};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 /// How much is read at once, so that hashing starts while it is still in the processor's cache.
@@ -36,18 +39,32 @@ pub(super) struct Place {
     pub(super) start: usize,
     /// Its length.
     pub(super) len: usize,
+    /// What it should turn out to be.
+    pub(super) expected: Expected,
+}
+
+/// What a chunk should turn out to be.
+#[derive(Clone, Copy)]
+pub(super) enum Expected {
+    /// Nobody knows before.
+    Anything,
+    /// The same as in the parent.
+    Chunk(Digest),
 }
 
 /// What the reader knows of a disk: all chunks, the ids of the data chunks still to come from the workers.
 pub(super) struct DiskDraft {
     pub(super) slots: Vec<Slot>,
     pub(super) read: ByteCount,
+    pub(super) audited: ByteCount,
 }
 
 /// One chunk as the reader leaves it.
 pub(super) enum Slot {
     /// A zero chunk, whose id is known without hashing.
-    Known(Chunk),
+    Zeros(Chunk),
+    /// A chunk of the parent.
+    Inherited(Chunk),
     /// A data chunk of this length.
     Awaited(u32),
 }
@@ -76,7 +93,7 @@ struct DiskReader<'a, 'b, 'c> {
     draft: DiskDraft,
 }
 
-/// Reads the whole disk. Errors: the source's, as [`IngestError::Source`]; [`IngestError::Stopped`].
+/// Reads the disk, or what changed of it. Errors: the source's, as [`IngestError::Source`]; [`IngestError::Stopped`].
 pub(super) fn read_disk(
     line: &Line<'_, '_>,
     disk: usize,
@@ -96,9 +113,13 @@ pub(super) fn read_disk(
         chunk_start: 0,
         places: Vec::new(),
         zero_lens_met: std::collections::HashSet::new(),
-        draft: DiskDraft { slots: Vec::new(), read: ByteCount::ZERO },
+        draft: DiskDraft { slots: Vec::new(), read: ByteCount::ZERO, audited: ByteCount::ZERO },
     };
-    if let Err(error) = reader.run() {
+    let ended = match input.reading {
+        Reading::Whole => reader.read_all(),
+        Reading::Changed(base) => reader.read_changed(base),
+    };
+    if let Err(error) = ended {
         // The buffer goes back to the pool, or the readers of other disks would wait for it for ever.
         reader.places.clear();
         reader.send_places(Vec::new());
@@ -116,15 +137,88 @@ fn reader_buffer(buffers: &Buffers<'_>) -> Vec<u8> {
 }
 
 impl DiskReader<'_, '_, '_> {
-    fn run(&mut self) -> Result<(), IngestError> {
-        let size = self.source.size().get();
-        let mut at = 0;
-        while at < size {
+    fn read_all(&mut self) -> Result<(), IngestError> {
+        let end = self.source.size().get();
+        self.read_stretch(Stretch { start: 0, end })?;
+        self.finish();
+        Ok(())
+    }
+
+    fn read_changed(&mut self, base: &Base) -> Result<(), IngestError> {
+        let trimmed = base.trimmed(self.source).map_err(|cause| self.source_error(cause))?;
+        let changed = base.changed.clone().and(trimmed);
+        let mut recut = Recut::new(base.chunks.len(), |number| base.old(number), &changed);
+        loop {
+            match recut.step(&self.cutter) {
+                Step::Inherit { chunks, at } => self.inherit(base, chunks, at)?,
+                Step::Zeros(len) => {
+                    self.cutter.zeros(len, &mut self.pieces);
+                    self.take_pieces(self.filled);
+                }
+                Step::Read(stretch) => self.read_stretch(stretch)?,
+                Step::EndZeros => {
+                    self.cutter.end_zeros(&mut self.pieces);
+                    self.take_pieces(self.filled);
+                }
+                Step::End => break,
+            }
+        }
+        self.finish();
+        Ok(())
+    }
+
+    /// Takes chunks over from the parent; those whose turn it is are read all the same.
+    fn inherit(&mut self, base: &Base, chunks: Range<usize>, mut at: u64) -> Result<(), IngestError> {
+        self.check()?;
+        for chunk in &base.chunks[chunks] {
+            let len = u64::from(chunk.len);
+            if base.audit.is_due(at) {
+                self.audit(*chunk, at)?;
+            } else {
+                self.draft.slots.push(Slot::Inherited(*chunk));
+                self.line.ingest.progress.advance(ByteCount::new(len));
+            }
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Reads a chunk that is said to be unchanged. Whatever it is, the workers name and keep it as it was read.
+    fn audit(&mut self, chunk: Chunk, at: u64) -> Result<(), IngestError> {
+        self.check()?;
+        let len = chunk.len as usize;
+        if self.buffer.len() < self.filled + len {
+            self.next_buffer();
+        }
+        let start = self.filled;
+        self.filled += len;
+        self.source
+            .read_at(ByteOffset::new(at), &mut self.buffer[start..self.filled])
+            .map_err(|cause| self.source_error(cause))?;
+        let slot = self.draft.slots.len();
+        self.places.push(Place { slot, start, len, expected: Expected::Chunk(chunk.id) });
+        self.draft.slots.push(Slot::Awaited(chunk.len));
+        self.chunk_start = self.filled;
+        self.draft.audited += ByteCount::of_len(len);
+        self.line.ingest.progress.advance(ByteCount::of_len(len));
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        let cutter = self.cutter.clone();
+        cutter.finish(&mut self.pieces);
+        self.take_pieces(self.filled);
+        self.send_places(Vec::new());
+    }
+
+    fn read_stretch(&mut self, stretch: Stretch) -> Result<(), IngestError> {
+        let mut at = stretch.start;
+        while at < stretch.end {
             let extent =
                 self.source.extent_at(ByteOffset::new(at)).map_err(|cause| self.source_error(cause))?;
-            let end = extent.end.get().min(size);
+            let end = extent.end.get().min(stretch.end);
             // Cuts lie on page borders, so a hole counts only with its whole pages.
-            let whole_pages = if end == size { size } else { end / PAGE * PAGE };
+            let whole_pages = if end == stretch.end { end } else { end / PAGE * PAGE };
             if extent.kind == ExtentKind::Hole && at + ZERO_RUN_BYTES_MIN <= whole_pages {
                 self.check()?;
                 self.cutter.zeros(whole_pages - at, &mut self.pieces);
@@ -132,14 +226,10 @@ impl DiskReader<'_, '_, '_> {
                 self.line.ingest.progress.advance(ByteCount::new(whole_pages - at));
                 at = whole_pages;
             } else {
-                let end = end.next_multiple_of(PAGE).min(size);
+                let end = end.next_multiple_of(PAGE).min(stretch.end);
                 at = self.read_data(at, end)?;
             }
         }
-        let cutter = self.cutter.clone();
-        cutter.finish(&mut self.pieces);
-        self.take_pieces(self.filled);
-        self.send_places(Vec::new());
         Ok(())
     }
 
@@ -178,7 +268,9 @@ impl DiskReader<'_, '_, '_> {
             match piece {
                 Piece::Data(len) => {
                     let len = usize::try_from(len).expect("a chunk fits the buffer");
-                    self.places.push(Place { slot: self.draft.slots.len(), start: self.chunk_start, len });
+                    let slot = self.draft.slots.len();
+                    let expected = Expected::Anything;
+                    self.places.push(Place { slot, start: self.chunk_start, len, expected });
                     self.draft
                         .slots
                         .push(Slot::Awaited(u32::try_from(len).expect("a chunk has at most 4 MiB")));
@@ -188,7 +280,7 @@ impl DiskReader<'_, '_, '_> {
                     let id = ZERO_IDS.id(len);
                     self.draft
                         .slots
-                        .push(Slot::Known(Chunk { id, len: u32::try_from(len).expect("at most 4 MiB") }));
+                        .push(Slot::Zeros(Chunk { id, len: u32::try_from(len).expect("at most 4 MiB") }));
                     if self.zero_lens_met.insert(len) {
                         self.send(Job::Zeros { len });
                     }

@@ -1,12 +1,13 @@
 //! The workers: they name each chunk, look it up, and pack what is new.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use sonae_types::{ByteCount, Digest};
+use sonae_types::{ByteCount, ByteOffset, Digest};
 
 use super::claimed::Claimed;
-use super::reader::{DiskDraft, Job, Slot};
+use super::reader::{DiskDraft, Expected, Job, Place, Slot};
 use super::{Chunk, DiskChunks, IngestError, Line};
 use crate::blob::{BlobBatch, BlobKind};
 use crate::chunk::ZERO_IDS;
@@ -18,6 +19,8 @@ use crate::pack::{PackBuilder, SealedPack};
 #[derive(Debug, Default)]
 pub(super) struct DiskState {
     ids: Mutex<Vec<(usize, Digest)>>,
+    /// Numbers of the chunks that an audit found to be others.
+    untrue: Mutex<HashSet<usize>>,
 }
 
 struct Worker<'a, 'b, 'c> {
@@ -57,6 +60,7 @@ pub(super) fn work(
                     }
                     worker.take(*id, chunk);
                 }
+                line.states[disk].compare(&places, &ids);
                 let named = places.iter().map(|place| place.slot).zip(ids.drain(..));
                 line.states[disk].ids.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
                 Some(buffer)
@@ -111,27 +115,50 @@ impl Worker<'_, '_, '_> {
 }
 
 impl DiskState {
+    /// Notes the chunks that are not what the parent has there.
+    fn compare(&self, places: &[Place], ids: &[Digest]) {
+        let others = places.iter().zip(ids).filter(|(place, id)| match place.expected {
+            Expected::Anything => false,
+            Expected::Chunk(expected) => expected != **id,
+        });
+        let mut untrue = self.untrue.lock().unwrap_or_else(PoisonError::into_inner);
+        untrue.extend(others.map(|(place, _)| place.slot));
+    }
+
     /// Puts the ids that the workers found into the reader's list, and charges the disk with what is new.
     pub(super) fn assemble(self, draft: DiskDraft, claimed: &Claimed) -> DiskChunks {
         let mut ids = self.ids.into_inner().unwrap_or_else(PoisonError::into_inner);
         ids.sort_unstable_by_key(|(slot, _)| *slot);
         let mut named = ids.into_iter();
+        let untrue = self.untrue.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut at = ByteOffset::ZERO;
         let mut disk = DiskChunks {
             chunks: Vec::with_capacity(draft.slots.len()),
             read: draft.read,
+            audited: draft.audited,
+            inherited: ByteCount::ZERO,
+            untrue: Vec::new(),
             zeros: ByteCount::ZERO,
             new_chunks: ByteCount::ZERO,
             stored: ByteCount::ZERO,
         };
         for (number, slot) in draft.slots.into_iter().enumerate() {
             let (id, len, zeros) = match slot {
-                Slot::Known(chunk) => (chunk.id, chunk.len, chunk.len),
+                Slot::Zeros(chunk) => (chunk.id, chunk.len, chunk.len),
+                Slot::Inherited(chunk) => {
+                    disk.inherited += ByteCount::new(u64::from(chunk.len));
+                    (chunk.id, chunk.len, if chunk.is_zeros() { chunk.len } else { 0 })
+                }
                 Slot::Awaited(len) => {
                     let (slot, id) = named.next().expect("without a failure every chunk was named");
                     assert_eq!(slot, number, "chunks are named once each");
                     (id, len, 0)
                 }
             };
+            if untrue.contains(&number) {
+                disk.untrue.push(at);
+            }
+            at += ByteCount::new(u64::from(len));
             disk.zeros += ByteCount::new(u64::from(zeros));
             if let Some(stored) = claimed.charge(id) {
                 disk.new_chunks += ByteCount::new(u64::from(len - zeros));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::system_environment;
 use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
@@ -186,7 +187,7 @@ pub fn back_up(repository: &Repository, vm: &str, disks: &[(&str, PathBuf)]) -> 
         Ok(DiskRequest { name: DiskName::parse(name)?, path: path.clone(), format: Format::Raw })
     });
     let request =
-        BackupRequest { vm: VmName::parse(vm)?, disks: disks.collect::<Result<_>>()?, files: Vec::new() };
+        BackupRequest { vm: VmName::parse(vm)?, disks: disks.collect::<Result<_>>()?, files: Vec::new(), changes: ChangeMaps::default() };
     let repository = repository.clone().with_packs_of(PACK);
     Ok(backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())?)
 }

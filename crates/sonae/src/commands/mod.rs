@@ -1,6 +1,7 @@
 //! What each command does: arguments become a request, the request an operation, the report output.
 
 mod backup;
+mod diff;
 mod forget;
 mod key;
 mod limits;
@@ -47,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
         Command::Show(args) => points::show(&context, args),
         Command::Verify { point, .. } => verify::run(&context, point),
         Command::Restore(args) => restore::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
         Command::Forget(args) => forget::run(&context, args),
     }
 }
