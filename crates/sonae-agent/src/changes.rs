@@ -122,7 +122,8 @@ impl Default for ChangeMaps {
 impl ChangeMaps {
     /// One map a disk at most. Errors: two for one disk.
     pub fn new(maps: Vec<(DiskName, PathBuf)>, audit_percent: u8) -> Result<Self, Failure> {
-        let twice = maps.iter().enumerate().find(|(n, (name, _))| maps[..*n].iter().any(|(other, _)| other == name));
+        let twice =
+            maps.iter().enumerate().find(|(n, (name, _))| maps[..*n].iter().any(|(other, _)| other == name));
         match twice {
             None => Ok(Self { maps, audit_percent }),
             Some((_, (disk, _))) => Err(Failure::new(
@@ -134,7 +135,10 @@ impl ChangeMaps {
     }
 
     /// Errors: a map for a disk that is not backed up.
-    pub(crate) fn refuse_strangers<'d>(&self, disks: impl Iterator<Item = &'d DiskName> + Clone) -> Result<(), Failure> {
+    pub(crate) fn refuse_strangers<'d>(
+        &self,
+        disks: impl Iterator<Item = &'d DiskName> + Clone,
+    ) -> Result<(), Failure> {
         match self.maps.iter().find(|(name, _)| disks.clone().all(|disk| disk != name)) {
             None => Ok(()),
             Some((disk, _)) => Err(Failure::new(
@@ -193,7 +197,7 @@ impl<'a> Parents<'a> {
         };
         let point = match self.parent(&map, asking.vm) {
             Ok(point) => point,
-            Err(basis) => return Ok(basis),
+            Err(because) => return Ok(Basis::Whole(because)),
         };
         let trusted = self.trusted;
         let disks = self.load(point)?;
@@ -201,7 +205,8 @@ impl<'a> Parents<'a> {
             return Ok(whole(Reason::ParentWithoutDisk, None));
         };
         let Some(described) = disks.described(asking.disk) else {
-            let reason = if point.snapshot.is_ours() { Reason::ParentDamaged } else { Reason::ParentWithoutDisk };
+            let reason =
+                if point.snapshot.is_ours() { Reason::ParentDamaged } else { Reason::ParentWithoutDisk };
             return Ok(whole(reason, Some("the parent has no manifest that tells of this disk".to_owned())));
         };
         let root = merkle_root(&disk.chunks);
@@ -221,22 +226,23 @@ impl<'a> Parents<'a> {
     }
 
     /// The parent that a map names. Errors: why everything has to be read.
-    fn parent(&self, map: &ChangeMap, vm: &VmName) -> Result<&'a Point, Basis> {
+    fn parent(&self, map: &ChangeMap, vm: &VmName) -> Result<&'a Point, WholeBecause> {
         let prefix = map.parent.to_ascii_lowercase();
         let named = |point: &&Point| !prefix.is_empty() && point.id.to_string().starts_with(&prefix);
         let points = self.points.good.iter().filter(|point| !point.snapshot.is_proof()).filter(named);
-        let (ours, others) =
-            points.partition::<Vec<_>, _>(|point| point.snapshot.hostname == vm.as_str());
+        let (ours, others) = points.partition::<Vec<_>, _>(|point| point.snapshot.hostname == vm.as_str());
         match (&ours[..], &others[..]) {
             ([point], _) => Ok(*point),
             ([], [other, ..]) => {
                 let detail = format!("it is of {}", other.snapshot.hostname);
-                Err(whole(Reason::ParentOfOtherMachine, Some(detail)))
+                Err(because(Reason::ParentOfOtherMachine, Some(detail)))
             }
-            ([], []) => Err(whole(Reason::ParentUnknown, Some(format!("there is no point {}", map.parent)))),
+            ([], []) => {
+                Err(because(Reason::ParentUnknown, Some(format!("there is no point {}", map.parent))))
+            }
             (several, _) => {
                 let detail = format!("{} points begin with {}", several.len(), map.parent);
-                Err(whole(Reason::ParentUnknown, Some(detail)))
+                Err(because(Reason::ParentUnknown, Some(detail)))
             }
         }
     }
@@ -268,5 +274,9 @@ fn on_map(
 }
 
 pub(crate) fn whole(reason: Reason, detail: Option<String>) -> Basis {
-    Basis::Whole(WholeBecause { reason, detail })
+    Basis::Whole(because(reason, detail))
+}
+
+fn because(reason: Reason, detail: Option<String>) -> WholeBecause {
+    WholeBecause { reason, detail }
 }

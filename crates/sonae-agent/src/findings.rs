@@ -7,8 +7,8 @@ use sonae_repo::reader::DamagedFile;
 use sonae_text::{keys, number};
 use sonae_types::{ByteCount, Digest, Message};
 
-use crate::parent::disk_in;
 use crate::failure::chain;
+use crate::parent::disk_in;
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

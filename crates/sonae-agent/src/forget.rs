@@ -368,8 +368,8 @@ mod tests {
     use sonae_types::DiskName;
 
     use super::*;
-    use crate::changes::ChangeMaps;
     use crate::backup::{BackupRequest, DiskRequest, Format, backup};
+    use crate::changes::ChangeMaps;
 
     /// A repository of which the n-th removal of a file has this fault, with a good point and copies of it, one at each
     /// of these seconds before.
@@ -386,7 +386,12 @@ mod tests {
         let repository =
             Repository::init(Arc::new(store), environment(), &password, KdfCost::FOR_TESTS).unwrap();
         let disk = DiskRequest { name: DiskName::parse("vda").unwrap(), path, format: Format::Raw };
-        let request = BackupRequest { vm: VmName::parse("web01").unwrap(), disks: vec![disk], files: vec![], changes: ChangeMaps::default() };
+        let request = BackupRequest {
+            vm: VmName::parse("web01").unwrap(),
+            disks: vec![disk],
+            files: vec![],
+            changes: ChangeMaps::default(),
+        };
         let (stop, progress) = (Stop::default(), Progress::default());
         backup(&repository, &request, &Repeats::default(), &stop, &progress).unwrap();
         let good = repository.points().unwrap().good.remove(0);

@@ -55,7 +55,11 @@ impl PointDisks {
     }
 
     /// The disks of a point. Errors: anything of it that cannot be read.
-    pub(crate) fn load_all(repository: &Repository, index: &Index, point: &Point) -> Result<Vec<PointDisk>, Failure> {
+    pub(crate) fn load_all(
+        repository: &Repository,
+        index: &Index,
+        point: &Point,
+    ) -> Result<Vec<PointDisk>, Failure> {
         Ok(disks_of(repository, index, point)?)
     }
 

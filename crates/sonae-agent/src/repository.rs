@@ -208,8 +208,8 @@ mod tests {
     use sonae_types::{DiskName, VmName};
 
     use super::*;
-    use crate::changes::ChangeMaps;
     use crate::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
+    use crate::changes::ChangeMaps;
 
     /// Creates a repository in a store that breaks as planned, and backs up a disk of about 2 MiB into it.
     fn back_up(
@@ -221,7 +221,12 @@ mod tests {
         let path = temp.path().join("vda.raw");
         std::fs::write(&path, image(&"n".repeat(32), 0)).unwrap();
         let disk = DiskRequest { name: DiskName::parse("vda").unwrap(), path, format: Format::Raw };
-        let request = BackupRequest { vm: VmName::parse("web01").unwrap(), disks: vec![disk], files: vec![], changes: ChangeMaps::default() };
+        let request = BackupRequest {
+            vm: VmName::parse("web01").unwrap(),
+            disks: vec![disk],
+            files: vec![],
+            changes: ChangeMaps::default(),
+        };
         let store = FaultStore::planned(Arc::new(MemoryStore::new()), plan);
         let store = access.around(Arc::new(store), environment);
         let password = Password::from_file_bytes(b"secret");

@@ -17,8 +17,8 @@ use sonae_types::{
     Unfit, VmName,
 };
 
-use crate::parent::{disk_file, disk_in};
 use crate::failure::{Failure, Fault, damage};
+use crate::parent::{disk_file, disk_in};
 use crate::select::{Selector, select};
 
 /// What to restore out of a point.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use sonae_rig::chunking::{self, ChunkingArgs};
-use sonae_rig::corpus::{self, CorpusArgs, DayArgs};
+use sonae_rig::corpus::{self, CorpusArgs, DayArgs, MapArgs};
 use sonae_rig::demo::report::{Overall, Text};
 use sonae_rig::demo::say::Say;
 use sonae_rig::demo::{self, Audience};
@@ -40,6 +40,7 @@ enum Command {
     Golden(GoldenCommand),
     Corpus(CorpusArgs),
     CorpusDay(DayArgs),
+    CorpusMap(MapArgs),
     Primitives(PrimitivesArgs),
     Chunking(ChunkingArgs),
     Torture(TortureArgs),
@@ -102,6 +103,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Golden(command) => golden::run(&command, sonae::beside(&std::env::current_exe()?)?)?,
         Command::Corpus(args) => corpus::run(&args)?,
         Command::CorpusDay(args) => corpus::day(&args)?,
+        Command::CorpusMap(args) => Say::to(&mut std::io::stdout()).line(corpus::map(&args)?.trim_end())?,
         Command::Primitives(args) => primitives::run(&args)?,
         Command::Chunking(args) => chunking::run(&args)?,
         Command::Torture(args) => torment(&args)?,

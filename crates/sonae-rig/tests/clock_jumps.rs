@@ -71,8 +71,12 @@ fn run(stand: &Stand, environment: Environment) -> Result<BackupReport> {
         path: stand.path("vda"),
         format: Format::Raw,
     };
-    let request =
-        BackupRequest { vm: VmName::parse(VM).expect("a name"), disks: vec![disk], files: Vec::new(), changes: ChangeMaps::default() };
+    let request = BackupRequest {
+        vm: VmName::parse(VM).expect("a name"),
+        disks: vec![disk],
+        files: Vec::new(),
+        changes: ChangeMaps::default(),
+    };
     let (stop, progress) = (Stop::default(), Progress::default());
     Ok(backup(&open(stand, environment)?, &request, &Repeats::default(), &stop, &progress)?)
 }

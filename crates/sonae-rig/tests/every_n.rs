@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
-use sonae_agent::changes::ChangeMaps;
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::restore::{Existing, RestoreRequest, What, restore};
 use sonae_agent::select::Selector;
 use sonae_agent::verify::{Selection, Verdict, verify};
@@ -114,7 +114,8 @@ impl Story {
             format: Format::Raw,
         });
         let vm = VmName::parse(VM).expect("a name");
-        let request = BackupRequest { vm, disks: disks.to_vec(), files: Vec::new(), changes: ChangeMaps::default() };
+        let request =
+            BackupRequest { vm, disks: disks.to_vec(), files: Vec::new(), changes: ChangeMaps::default() };
         let (stop, progress) = (Stop::default(), Progress::default());
         backup(&opened.with_packs_of(PACK), &request, &Repeats::default(), &stop, &progress)
             .with_context(context)

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use sonae_agent::changes::ChangeMaps;
 use sonae_agent::backup::{BackupRequest, DiskRequest, Format, backup};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::{Failure, Fault, system_environment};
 use sonae_repo::chunk::ChunkTarget;
 use sonae_repo::crypto::Password;
-use sonae_repo::ingest::{DiskInput, Reading, Ingest, IngestError};
+use sonae_repo::ingest::{DiskInput, Ingest, IngestError, Reading};
 use sonae_repo::store::{LocalStore, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::content::Content;
@@ -90,7 +90,12 @@ fn backup_while(stand: &Stand, meddle: impl FnOnce() + Send + 'static) -> Result
     let store = Arc::new(LocalStore::open(&stand.place().repository)?);
     let repository = Repository::open(store, environment, &Password::from_file_bytes(PASSWORD.as_bytes()))?;
     let disk = DiskRequest { name: DiskName::parse("vda")?, path: stand.path("vda"), format: Format::Raw };
-    let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: Vec::new(), changes: ChangeMaps::default() };
+    let request = BackupRequest {
+        vm: VmName::parse(VM)?,
+        disks: vec![disk],
+        files: Vec::new(),
+        changes: ChangeMaps::default(),
+    };
     backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())
         .err()
         .context("a disk that was not read whole must not become a point")

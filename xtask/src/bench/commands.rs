@@ -16,6 +16,8 @@ pub(crate) struct Places {
     pub(crate) password: PathBuf,
     /// The disks of the machine, the first of which is restored.
     pub(crate) images: Vec<PathBuf>,
+    /// What is known of the next day: the maps of changes, and the point of the first day.
+    pub(crate) maps: PathBuf,
 }
 
 /// What one contender is told to do; a step that it does not know has no command.
@@ -27,6 +29,10 @@ pub(crate) struct Commands {
     pub(crate) restore: Option<Restore>,
     pub(crate) verify: Option<String>,
     pub(crate) verify_points: Option<String>,
+    /// The next day, upon the first.
+    pub(crate) increment: Option<String>,
+    /// Forgetting the first day, until nothing is left of it.
+    pub(crate) prune: Option<String>,
 }
 
 /// A restore of the first image, and where it arrives.
@@ -69,6 +75,7 @@ pub(crate) fn of(contender: Contender, program: &str, places: &Places) -> Comman
         Contender::Rustic => rustic(program, "", places),
         Contender::RusticFixed => rustic(program, " --set-chunker fixed_size --set-chunk-size 1MiB", places),
         Contender::Borg2 => borg(program, places),
+        Contender::Borg2Map => borg_map(program, places),
         Contender::Copy => copy(places),
         Contender::Primitives => primitives(program, places),
     }
@@ -81,7 +88,11 @@ fn ours(program: &str, places: &Places) -> Commands {
         .zip(&places.images)
         .map(|(number, image)| format!(" --disk d{number}={}", quoted(image)))
         .collect();
+    let changed: String = (1..=places.images.len())
+        .map(|number| format!(" --changed d{number}={}", quoted(&disk_map(places, number))))
+        .collect();
     let arrives = places.out.join("restored.raw");
+    let day1 = format!("$(cat {})", quoted(&first_point(places)));
     Commands {
         init: format!("{sonae} repo init"),
         full: format!("{sonae} backup --vm bench{disks} --json && {}", sync(&places.repo)),
@@ -96,6 +107,14 @@ fn ours(program: &str, places: &Places) -> Commands {
         }),
         verify: Some(format!("{sonae} repo check --read-data")),
         verify_points: Some(format!("{sonae} verify --all")),
+        increment: Some(format!(
+            "{sonae} backup --vm bench{disks}{changed} --json && {}",
+            sync(&places.repo)
+        )),
+        prune: Some(format!(
+            "{sonae} forget {day1} && {sonae} prune --grace 0 --max-unused 0 && {}",
+            sync(&places.repo)
+        )),
     }
 }
 
@@ -104,7 +123,7 @@ fn restic(program: &str, places: &Places) -> Commands {
     let first = &places.images[0];
     Commands {
         init: format!("{restic} init"),
-        full: format!("{restic} backup{} && {}", all(places), sync(&places.repo)),
+        full: format!("{restic} backup --tag day1{} && {}", all(places), sync(&places.repo)),
         open: Some(format!("{restic} snapshots")),
         restore: Some(Restore {
             command: format!(
@@ -117,6 +136,11 @@ fn restic(program: &str, places: &Places) -> Commands {
         }),
         verify: Some(format!("{restic} check --read-data")),
         verify_points: None,
+        increment: Some(format!("{restic} backup --tag day2{} && {}", all(places), sync(&places.repo))),
+        prune: Some(format!(
+            "{restic} forget --tag day1 --keep-last 0 --unsafe-allow-remove-all --prune --max-unused 0 && {}",
+            sync(&places.repo)
+        )),
     }
 }
 
@@ -126,7 +150,7 @@ fn rustic(program: &str, chunking: &str, places: &Places) -> Commands {
     let from = format!("latest:{}", places.images[0].display());
     Commands {
         init: format!("{rustic} init{chunking}"),
-        full: format!("{rustic} backup{} && {}", all(places), sync(&places.repo)),
+        full: format!("{rustic} backup --tag day1{} && {}", all(places), sync(&places.repo)),
         open: Some(format!("{rustic} snapshots")),
         restore: Some(Restore {
             command: format!(
@@ -139,6 +163,11 @@ fn rustic(program: &str, chunking: &str, places: &Places) -> Commands {
         }),
         verify: Some(format!("{rustic} check --read-data")),
         verify_points: None,
+        increment: Some(format!("{rustic} backup --tag day2{} && {}", all(places), sync(&places.repo))),
+        prune: Some(format!(
+            "{rustic} forget --filter-tags day1 --keep-none && {rustic} prune --instant-delete --max-unused 0B && {}",
+            sync(&places.repo)
+        )),
     }
 }
 
@@ -160,7 +189,67 @@ fn borg(program: &str, places: &Places) -> Commands {
         }),
         verify: Some(format!("{borg} check --verify-data")),
         verify_points: None,
+        increment: Some(format!("{borg} create day2{} && {}", all(places), sync(&places.repo))),
+        prune: Some(format!("{borg} delete full && {borg} compact && {}", sync(&places.repo))),
     }
+}
+
+/// borg 2 told what changed: it takes maps for chunks of fixed length only, and one image an archive.
+fn borg_map(program: &str, places: &Places) -> Commands {
+    let plain = borg(program, places);
+    let borg = format!("BORG_REPO={} {program}", quoted(&places.repo));
+    let create = format!("{borg} create --chunker-params fixed,1048576");
+    let each = |command: &dyn Fn(&str, &Path) -> String| {
+        let commands = places.images.iter().map(|image| command(&stem(image), image));
+        commands.chain([sync(&places.repo)]).collect::<Vec<_>>().join(" && ")
+    };
+    let map = |name: &str| quoted(&places.maps.join(name));
+    let first = relative(&places.images[0]);
+    Commands {
+        full: each(&|name, image| {
+            format!("{create} --map {} {name}-day1 {}", map(&format!("{name}.full")), quoted(image))
+        }),
+        restore: Some(Restore {
+            command: format!(
+                "cd {} && {borg} extract --sparse {}-day1 {} && {}",
+                quoted(&places.out),
+                stem(&places.images[0]),
+                quoted(first),
+                sync(&places.out)
+            ),
+            arrives: places.out.join(first),
+        }),
+        increment: Some(each(&|name, image| {
+            let map = map(&format!("{name}.day2"));
+            format!("{create} --map {map} --reuse-from {name}-day1 {name}-day2 {}", quoted(image))
+        })),
+        prune: None,
+        ..plain
+    }
+}
+
+/// The list of our points, as a document.
+pub(crate) fn points_of_ours(program: &str, places: &Places) -> String {
+    format!(
+        "{program} --repo {} --password-file {} points --json",
+        quoted(&places.repo),
+        quoted(&places.password)
+    )
+}
+
+/// The map of changes of a disk of ours, by its number from one.
+pub(crate) fn disk_map(places: &Places, number: usize) -> PathBuf {
+    places.maps.join(format!("d{number}.json"))
+}
+
+/// The file with the id of our point of the first day.
+pub(crate) fn first_point(places: &Places) -> PathBuf {
+    places.maps.join("day1")
+}
+
+/// A file's name without its ending.
+pub(crate) fn stem(image: &Path) -> String {
+    image.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn copy(places: &Places) -> Commands {
@@ -182,6 +271,8 @@ fn copy(places: &Places) -> Commands {
         }),
         verify: None,
         verify_points: None,
+        increment: None,
+        prune: None,
     }
 }
 
@@ -199,6 +290,8 @@ fn primitives(program: &str, places: &Places) -> Commands {
         restore: None,
         verify: None,
         verify_points: None,
+        increment: None,
+        prune: None,
     }
 }
 
@@ -219,12 +312,13 @@ fn relative(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
-    const ALL: [(Contender, &str); 7] = [
+    const ALL: [(Contender, &str); 8] = [
         (Contender::Ours, "sonae"),
         (Contender::Restic, "restic"),
         (Contender::Rustic, "rustic"),
         (Contender::RusticFixed, "rustic"),
         (Contender::Borg2, "borg2"),
+        (Contender::Borg2Map, "borg2"),
         (Contender::Copy, ""),
         (Contender::Primitives, "sonae-rig"),
     ];
@@ -235,6 +329,7 @@ mod tests {
             out: "/w/out".into(),
             password: "/w/password".into(),
             images: vec!["/c/vm1.raw".into(), "/c/vm2.raw".into()],
+            maps: "/w/maps".into(),
         }
     }
 
@@ -251,6 +346,8 @@ mod tests {
                 restore,
                 commands.verify,
                 commands.verify_points,
+                commands.increment,
+                commands.prune,
             ] {
                 text += &format!("{}: {}\n", contender.name(), command.as_deref().unwrap_or("-"));
             }
@@ -262,7 +359,9 @@ mod tests {
     fn whoever_writes_waits_for_the_disk() {
         for (contender, program) in ALL {
             let commands = of(contender, program, &places());
-            assert!(commands.full.ends_with("&& sync -f '/w/repo'"), "{}", commands.full);
+            for command in [Some(commands.full), commands.increment, commands.prune].into_iter().flatten() {
+                assert!(command.ends_with("&& sync -f '/w/repo'"), "{command}");
+            }
             if let Some(restore) = commands.restore {
                 assert!(restore.command.ends_with("&& sync -f '/w/out'"), "{}", restore.command);
             }

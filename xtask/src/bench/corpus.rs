@@ -1,6 +1,7 @@
 //! Which images are measured, and making them where they are missing.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -21,10 +22,20 @@ pub(crate) enum Size {
 #[derive(Clone, Debug)]
 pub(crate) struct Corpus {
     pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    /// Whether it knows the next day of its images.
+    pub(crate) days: Days,
     /// Measured as the disks of one machine.
     pub(crate) images: Vec<PathBuf>,
     /// Large and mostly empty.
     pub(crate) sparse: Option<PathBuf>,
+}
+
+/// Whether a corpus knows a second day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Days {
+    One,
+    Two,
 }
 
 impl Size {
@@ -93,9 +104,18 @@ fn read(folder: &Path) -> Result<Corpus> {
     }
     Ok(Corpus {
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        folder: folder.to_owned(),
+        days: if chosen.iter().all(|name| has_second_day(folder, name)) { Days::Two } else { Days::One },
         images: chosen.iter().map(image).collect(),
         sparse: names.iter().find(|name| name.starts_with("sparse")).map(image),
     })
+}
+
+/// Whether the changes of an image are there, in our form: corpora of others may have such a folder, too.
+fn has_second_day(folder: &Path, name: &str) -> bool {
+    let mut mark = [0; 8];
+    let file = fs::File::open(folder.join("delta").join(format!("{name}.day2")));
+    file.and_then(|mut file| file.read_exact(&mut mark)).is_ok() && mark == *b"sonaeday"
 }
 
 /// The choice that a corpus makes itself.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::commands::{self, Commands, Places};
 use super::corpus::{self, Corpus, Size};
-use super::figures::{Contender, Failure, Figures, Presence, Sample, Setting, Step, Stored};
+use super::figures::{Contender, Failure, Figures, Presence, Sample, Setting, Step};
 use super::goals::{self, Huge, State};
 use super::machine::{self, Cache, Machine, quoted};
 use super::peers::{self, Column, Peer};
@@ -69,15 +69,16 @@ enum Group {
 }
 
 /// What a bench run works with.
-struct Bench<'a> {
-    options: &'a Options,
-    corpus: Corpus,
-    columns: Vec<Column>,
-    machine: Machine,
+pub(super) struct Bench<'a> {
+    pub(super) options: &'a Options,
+    pub(super) rig: PathBuf,
+    pub(super) corpus: Corpus,
+    pub(super) columns: Vec<Column>,
+    pub(super) machine: Machine,
     /// Counts chunks in everything that has restic's format.
-    restic: Option<String>,
-    password: PathBuf,
-    figures: Figures,
+    pub(super) restic: Option<String>,
+    pub(super) password: PathBuf,
+    pub(super) figures: Figures,
 }
 
 /// Measures, prints, judges.
@@ -103,12 +104,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .map(|column| column.program),
         machine: Machine::new(&work, options.cache, commands::environment(&work))?,
         options,
+        rig,
         corpus,
         columns,
         password,
     };
     bench.figures.columns =
         bench.columns.iter().map(|column| (column.contender, column.presence.clone())).collect();
+    // A run that was ended early may have left the second day.
+    bench.day(1)?;
     for round in 1..=options.rounds {
         bench.round(round)?;
     }
@@ -159,18 +163,17 @@ impl Bench<'_> {
         let of = column.contender;
         let places = self.places(self.corpus.images.clone())?;
         let commands = commands::of(of, &column.program, &places);
+        self.maps_before(of, &places)?;
         if !self.full(of, &commands, &places, Step::Full, title) {
             return Ok(());
         }
-        let (allocated_bytes, apparent_bytes) = machine::size(&places.repo)
-            .with_context(|| format!("cannot count the bytes in {}", places.repo.display()))?;
-        let chunks = if round == 1 { self.chunks(of, &places.repo) } else { None };
-        self.figures.stored.entry(of).or_default().push(Stored { allocated_bytes, apparent_bytes, chunks });
+        self.count(of, &places, Step::Full, round)?;
         let repo = [places.repo.clone()];
         self.step(of, Step::Open, commands.open.as_deref(), &repo, title);
         self.restore(of, &commands, &places, title)?;
         self.step(of, Step::Verify, commands.verify.as_deref(), &repo, title);
         self.step(of, Step::VerifyPoints, commands.verify_points.as_deref(), &repo, title);
+        self.second_day(of, column, &commands, &places, title, round)?;
         match &self.corpus.sparse {
             Some(sparse) if !of.is_peer() || self.options.sparse_peers => {
                 let places = self.places(vec![sparse.clone()])?;
@@ -187,7 +190,8 @@ impl Bench<'_> {
         let pass = self.machine.fresh("pass")?;
         self.machine.fresh("state/home")?;
         let out = self.machine.fresh("pass/out")?;
-        Ok(Places { repo: pass.join("repo"), out, password: self.password.clone(), images })
+        let maps = self.machine.fresh("pass/maps")?;
+        Ok(Places { repo: pass.join("repo"), out, password: self.password.clone(), images, maps })
     }
 
     /// Makes a repository and measures the first full into it.
@@ -212,7 +216,7 @@ impl Bench<'_> {
     }
 
     /// Measures one command; whether it ended well.
-    fn step(
+    pub(super) fn step(
         &mut self,
         of: Contender,
         step: Step,
@@ -240,16 +244,16 @@ impl Bench<'_> {
         }
     }
 
-    fn fail(&mut self, of: Contender, step: Step, what: String) {
+    pub(super) fn fail(&mut self, of: Contender, step: Step, what: String) {
         host::say(&format!("failed: {} {}: {what}", of.name(), step.name()));
         self.figures.failures.push(Failure { of, step, what });
     }
 
     /// Chunks in a repository, as plain restic counts them.
-    fn chunks(&self, of: Contender, repo: &Path) -> Option<u64> {
+    pub(super) fn chunks(&self, of: Contender, repo: &Path) -> Option<u64> {
         match of {
             Contender::Ours | Contender::Restic | Contender::Rustic | Contender::RusticFixed => {}
-            Contender::Borg2 | Contender::Copy | Contender::Primitives => return None,
+            Contender::Borg2 | Contender::Borg2Map | Contender::Copy | Contender::Primitives => return None,
         }
         let restic = self.restic.as_ref()?;
         let command =

@@ -15,6 +15,7 @@ pub(crate) enum Contender {
     Rustic,
     RusticFixed,
     Borg2,
+    Borg2Map,
     Copy,
     Primitives,
 }
@@ -28,6 +29,8 @@ pub(crate) enum Step {
     Restore,
     Verify,
     VerifyPoints,
+    Increment,
+    Prune,
     Sparse,
     Huge,
     Help,
@@ -43,7 +46,7 @@ pub(crate) struct Sample {
     pub(crate) peak_mib: f64,
 }
 
-/// What a first full leaves in the repository.
+/// What a step leaves in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Stored {
     /// Blocks of the file system.
@@ -91,7 +94,7 @@ pub(crate) struct Figures {
     /// In the order of the table.
     pub(crate) columns: Vec<(Contender, Presence)>,
     pub(crate) samples: BTreeMap<(Contender, Step), Vec<Sample>>,
-    pub(crate) stored: BTreeMap<Contender, Vec<Stored>>,
+    pub(crate) stored: BTreeMap<(Contender, Step), Vec<Stored>>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -104,6 +107,7 @@ impl Contender {
             Self::Rustic => "rustic",
             Self::RusticFixed => "rustic fixed 1 MiB",
             Self::Borg2 => "borg 2",
+            Self::Borg2Map => "borg 2 --map",
             Self::Copy => "cp",
             Self::Primitives => "primitives",
         }
@@ -114,6 +118,7 @@ impl Contender {
         match self {
             Self::RusticFixed => format!("rustic {version} fixed 1 MiB"),
             Self::Borg2 => format!("borg {version}"),
+            Self::Borg2Map => format!("borg {version} --map"),
             Self::Ours | Self::Restic | Self::Rustic | Self::Copy | Self::Primitives => {
                 format!("{} {version}", self.name())
             }
@@ -123,7 +128,7 @@ impl Contender {
     /// Whether it is another backup program, and no yardstick.
     pub(crate) fn is_peer(self) -> bool {
         match self {
-            Self::Restic | Self::Rustic | Self::RusticFixed | Self::Borg2 => true,
+            Self::Restic | Self::Rustic | Self::RusticFixed | Self::Borg2 | Self::Borg2Map => true,
             Self::Ours | Self::Copy | Self::Primitives => false,
         }
     }
@@ -137,6 +142,8 @@ impl Step {
             Self::Restore => "restore",
             Self::Verify => "verify",
             Self::VerifyPoints => "verify points",
+            Self::Increment => "increment",
+            Self::Prune => "prune",
             Self::Sparse => "40 GiB disk",
             Self::Huge => "1 TiB disk",
             Self::Help => "help",
@@ -167,12 +174,12 @@ impl Figures {
         Spread::of(self.samples.get(&(of, step))?.iter().map(figure))
     }
 
-    /// Bytes that the repository takes on its file system, over all rounds.
-    pub(crate) fn stored_bytes(&self, of: Contender) -> Option<Spread> {
-        if self.has_failed(of, Step::Full) {
+    /// Bytes that the repository takes on its file system after a step, over all rounds.
+    pub(crate) fn stored_bytes(&self, of: Contender, after: Step) -> Option<Spread> {
+        if self.has_failed(of, after) {
             return None;
         }
-        Spread::of(self.stored.get(&of)?.iter().map(|stored| stored.allocated_bytes as f64))
+        Spread::of(self.stored.get(&(of, after))?.iter().map(|stored| stored.allocated_bytes as f64))
     }
 
     /// Whether a step of a contender ended badly in any round.
@@ -197,8 +204,14 @@ impl Figures {
                     .filter(|((contender, _), _)| contender == of)
                     .map(|((_, step), samples)| (step.name().to_owned(), serde_json::json!(samples)))
                     .collect();
+                let stored: serde_json::Map<_, _> = self
+                    .stored
+                    .iter()
+                    .filter(|((contender, _), _)| contender == of)
+                    .map(|((_, step), stored)| (step.name().to_owned(), serde_json::json!(stored)))
+                    .collect();
                 serde_json::json!({
-                    "name": of.name(), "presence": presence, "steps": steps, "stored": self.stored.get(of),
+                    "name": of.name(), "presence": presence, "steps": steps, "stored": stored,
                 })
             })
             .collect();

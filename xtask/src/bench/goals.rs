@@ -32,6 +32,8 @@ const SPARSE_S: f64 = 1.5;
 const HUGE_MB: f64 = 400.0;
 const TIMES_FASTEST: f64 = 1.2;
 const HELP_MS: f64 = 20.0;
+const GROWN_GB: f64 = 0.36;
+const LESS_AFTER_BOTH: f64 = 0.15;
 
 /// What the figures say to every goal of this run.
 pub(crate) fn judge(figures: &Figures, huge: Huge) -> Vec<Verdict> {
@@ -48,6 +50,7 @@ pub(crate) fn judge(figures: &Figures, huge: Huge) -> Vec<Verdict> {
         let peak = ours(Step::Huge, Sample::peak_mib).map(|mib| mib * 1.048_576);
         verdicts.push(limit("the 1 TiB disk needs at most 400 MB of memory", peak, HUGE_MB, " MB"));
     }
+    verdicts.extend(second_day(figures));
     verdicts.push(fastest(
         figures,
         "the restore is at least 1.2 times as fast as the fastest peer's",
@@ -108,7 +111,7 @@ fn cpu(figures: &Figures) -> Verdict {
 
 fn stored(figures: &Figures) -> Verdict {
     let goal = "less is stored than by the smallest peer (aim 2 % less)";
-    let stored = |of| figures.stored_bytes(of).map(|spread| spread.median / 1e9);
+    let stored = |of| figures.stored_bytes(of, Step::Full).map(|spread| spread.median / 1e9);
     let peers: Vec<_> = figures.peers().map(|peer| (peer, stored(peer))).collect();
     let Some((ours, (peer, least))) = stored(Contender::Ours).zip(best(&peers)) else {
         return missing(
@@ -119,6 +122,54 @@ fn stored(figures: &Figures) -> Verdict {
     let less = 100.0 * (1.0 - ours / least);
     let figure = format!("{ours:.3} GB, {} {least:.3} GB: {less:.1} % less", peer.name());
     beside_peers(goal, State::from(ours < least), figure, &peers)
+}
+
+/// What is asked of the increment of a day and of getting rid of the day before.
+fn second_day(figures: &Figures) -> [Verdict; 5] {
+    let times = |goal, peer, times| beside_one(figures, goal, Step::Increment, peer, times);
+    let after = |of, step| figures.stored_bytes(of, step).map(|spread| spread.median / 1e9);
+    let grown = after(Contender::Ours, Step::Increment).zip(after(Contender::Ours, Step::Full));
+    let both: Vec<_> = figures.peers().map(|peer| (peer, after(peer, Step::Increment))).collect();
+    let goal = "after both days at least 15 % less is stored than by the smallest peer";
+    let less = match after(Contender::Ours, Step::Increment).zip(best(&both)) {
+        None => missing(
+            goal,
+            &[("ours", after(Contender::Ours, Step::Increment)), ("a peer", best(&both).map(|b| b.1))],
+        ),
+        Some((ours, (peer, least))) => {
+            let figure = format!(
+                "{ours:.3} GB, {} {least:.3} GB: {:.1} % less",
+                peer.name(),
+                100.0 * (1.0 - ours / least)
+            );
+            beside_peers(goal, State::from(ours <= (1.0 - LESS_AFTER_BOTH) * least), figure, &both)
+        }
+    };
+    [
+        times("the increment is at least 4 times as fast as borg 2's with a map", Contender::Borg2Map, 4.0),
+        times("the increment is at least 10 times as fast as restic's (aim 15)", Contender::Restic, 10.0),
+        limit(
+            "the increment adds at most 0.36 GB (aim 0.30)",
+            grown.map(|(both, first)| both - first),
+            GROWN_GB,
+            " GB",
+        ),
+        less,
+        fastest(figures, "pruning the day before is no slower than the fastest peer's", Step::Prune, 1.0),
+    ]
+}
+
+/// A goal that we meet if one peer takes at least so many times as long as we.
+fn beside_one(figures: &Figures, goal: &'static str, step: Step, peer: Contender, times: f64) -> Verdict {
+    let wall = |of| median(figures, of, step, Sample::wall_s);
+    match (wall(Contender::Ours), wall(peer)) {
+        (Some(ours), Some(theirs)) => {
+            let ratio = theirs / ours;
+            let figure = format!("{ratio:.2} times ({ours:.2} s, {} {theirs:.2} s)", peer.name());
+            Verdict { goal, state: State::from(times <= ratio), figure }
+        }
+        (ours, theirs) => missing(goal, &[("ours", ours), (peer.name(), theirs)]),
+    }
 }
 
 /// A goal that we meet if every peer takes at least so many times as long as we.

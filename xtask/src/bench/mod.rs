@@ -4,6 +4,7 @@
 mod chunking;
 mod commands;
 mod corpus;
+mod days;
 mod engine;
 mod figures;
 mod goals;

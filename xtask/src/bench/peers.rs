@@ -31,7 +31,7 @@ impl Peer {
         match self {
             Self::Restic => &[Contender::Restic],
             Self::Rustic => &[Contender::Rustic, Contender::RusticFixed],
-            Self::Borg2 => &[Contender::Borg2],
+            Self::Borg2 => &[Contender::Borg2, Contender::Borg2Map],
         }
     }
 

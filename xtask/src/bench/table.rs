@@ -16,12 +16,12 @@ struct Row {
     figure: fn(&Figures, Contender) -> Option<String>,
 }
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 26] = [
     Row { name: "full, wall s", step: Step::Full, figure: |f, of| wall(f, of, Step::Full) },
     Row { name: "full, CPU s", step: Step::Full, figure: |f, of| cpu(f, of, Step::Full) },
     Row { name: "full, peak MiB", step: Step::Full, figure: |f, of| peak(f, of, Step::Full) },
-    Row { name: "stored GB (blocks)", step: Step::Full, figure: stored },
-    Row { name: "stored GB (lengths)", step: Step::Full, figure: apparent },
+    Row { name: "stored GB (blocks)", step: Step::Full, figure: |f, of| stored(f, of, Step::Full) },
+    Row { name: "stored GB (lengths)", step: Step::Full, figure: |f, of| apparent(f, of, Step::Full) },
     Row { name: "chunks", step: Step::Full, figure: chunks },
     Row { name: "open and list, wall s", step: Step::Open, figure: |f, of| wall(f, of, Step::Open) },
     Row { name: "restore one, wall s", step: Step::Restore, figure: |f, of| wall(f, of, Step::Restore) },
@@ -35,6 +35,17 @@ const ROWS: [Row; 19] = [
         step: Step::VerifyPoints,
         figure: |f, of| wall(f, of, Step::VerifyPoints),
     },
+    Row { name: "increment, wall s", step: Step::Increment, figure: |f, of| wall(f, of, Step::Increment) },
+    Row { name: "increment, CPU s", step: Step::Increment, figure: |f, of| cpu(f, of, Step::Increment) },
+    Row { name: "increment, peak MiB", step: Step::Increment, figure: |f, of| peak(f, of, Step::Increment) },
+    Row {
+        name: "stored after both days, GB",
+        step: Step::Increment,
+        figure: |f, of| stored(f, of, Step::Increment),
+    },
+    Row { name: "prune day 1, wall s", step: Step::Prune, figure: |f, of| wall(f, of, Step::Prune) },
+    Row { name: "prune day 1, peak MiB", step: Step::Prune, figure: |f, of| peak(f, of, Step::Prune) },
+    Row { name: "stored after prune, GB", step: Step::Prune, figure: |f, of| stored(f, of, Step::Prune) },
     Row { name: "40 GiB disk, wall s", step: Step::Sparse, figure: |f, of| wall(f, of, Step::Sparse) },
     Row { name: "40 GiB disk, peak MiB", step: Step::Sparse, figure: |f, of| peak(f, of, Step::Sparse) },
     Row { name: "1 TiB disk, wall s", step: Step::Huge, figure: |f, of| wall(f, of, Step::Huge) },
@@ -149,19 +160,25 @@ fn peak(figures: &Figures, of: Contender, step: Step) -> Option<String> {
     figures.spread(of, step, Sample::peak_mib).map(|spread| spread.text(0))
 }
 
-fn stored(figures: &Figures, of: Contender) -> Option<String> {
+fn stored(figures: &Figures, of: Contender, step: Step) -> Option<String> {
     let spread =
-        Spread::of(figures.stored.get(&of)?.iter().map(|stored| stored.allocated_bytes as f64 / 1e9));
+        Spread::of(figures.stored.get(&(of, step))?.iter().map(|stored| stored.allocated_bytes as f64 / 1e9));
     spread.map(|spread| format!("{:.3}", spread.median))
 }
 
-fn apparent(figures: &Figures, of: Contender) -> Option<String> {
-    let spread = Spread::of(figures.stored.get(&of)?.iter().map(|stored| stored.apparent_bytes as f64 / 1e9));
+fn apparent(figures: &Figures, of: Contender, step: Step) -> Option<String> {
+    let spread =
+        Spread::of(figures.stored.get(&(of, step))?.iter().map(|stored| stored.apparent_bytes as f64 / 1e9));
     spread.map(|spread| format!("{:.3}", spread.median))
 }
 
 fn chunks(figures: &Figures, of: Contender) -> Option<String> {
-    figures.stored.get(&of)?.iter().find_map(|stored| stored.chunks).map(|chunks| chunks.to_string())
+    figures
+        .stored
+        .get(&(of, Step::Full))?
+        .iter()
+        .find_map(|stored| stored.chunks)
+        .map(|chunks| chunks.to_string())
 }
 
 fn help(figures: &Figures, of: Contender) -> Option<String> {
@@ -214,9 +231,9 @@ mod tests {
         }
         let stored =
             |bytes, chunks| vec![Stored { allocated_bytes: bytes, apparent_bytes: bytes - 4096, chunks }];
-        figures.stored.insert(Contender::Ours, stored(1_600_000_000, Some(40_000)));
-        figures.stored.insert(Contender::Restic, stored(1_660_000_000, Some(5_000)));
-        figures.stored.insert(Contender::RusticFixed, stored(2_200_000_000, None));
+        figures.stored.insert((Contender::Ours, Step::Full), stored(1_600_000_000, Some(40_000)));
+        figures.stored.insert((Contender::Restic, Step::Full), stored(1_660_000_000, Some(5_000)));
+        figures.stored.insert((Contender::RusticFixed, Step::Full), stored(2_200_000_000, None));
         figures.failures.push(Failure {
             of: Contender::RusticFixed,
             step: Step::Restore,

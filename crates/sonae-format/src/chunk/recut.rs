@@ -114,7 +114,11 @@ impl<'a, F: Fn(usize) -> OldChunk> Recut<'a, F> {
         if to.chunk < self.count {
             self.state = State::Cutting;
         }
-        if from == to { self.feed(cutter) } else { Step::Inherit { chunks: from.chunk..to.chunk, at: from.at } }
+        if from == to {
+            self.feed(cutter)
+        } else {
+            Step::Inherit { chunks: from.chunk..to.chunk, at: from.at }
+        }
     }
 
     /// Where to begin cutting for the next change, at or behind `from`; the end where nothing changes any more.
@@ -175,9 +179,7 @@ impl<'a, F: Fn(usize) -> OldChunk> Recut<'a, F> {
             OldContent::Data => (Step::Read(Stretch { start: from, end }), end),
             OldContent::Zeros => match self.changed.first().filter(|stretch| stretch.start < end) {
                 None => (zeros(cutter, from, end), end),
-                Some(stretch) if from < stretch.start => {
-                    (zeros(cutter, from, stretch.start), stretch.start)
-                }
+                Some(stretch) if from < stretch.start => (zeros(cutter, from, stretch.start), stretch.start),
                 Some(stretch) => {
                     let to = stretch.end.min(end);
                     (Step::Read(Stretch { start: from, end: to }), to)

@@ -96,11 +96,10 @@ impl Base {
             at += u64::from(len);
             chunks.push(Chunk { id: *id, len });
         }
-        let off = || NoBase::Size { found: ByteCount::new(at), size };
         if at != size.get() {
-            return Err(off());
+            return Err(NoBase::Size { found: ByteCount::new(at), size });
         }
-        let missing = Changed::new(at, missing).map_err(|_| off())?;
+        let missing = Changed::new(at, missing).expect("chunks that add up to the disk lie on it");
         Ok(Self { chunks, changed: changed.and(missing), audit })
     }
 

@@ -29,8 +29,12 @@ enum Told {
 
 fn write() -> impl Strategy<Value = Write> {
     let len = prop_oneof![1..5_000usize, 1..400_000usize];
-    (0..1000usize, len, prop_oneof![Just(0u8), any::<u8>()])
-        .prop_map(|(at, len, byte)| Write { at, len, byte, told: Told::Yes })
+    (0..1000usize, len, prop_oneof![Just(0u8), any::<u8>()]).prop_map(|(at, len, byte)| Write {
+        at,
+        len,
+        byte,
+        told: Told::Yes,
+    })
 }
 
 /// The disk after the writes, and the map of those that it tells.

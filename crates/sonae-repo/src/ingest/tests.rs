@@ -62,7 +62,11 @@ fn one_unreadable_disk_of_many_fails_the_run_and_hangs_nobody() {
     let good = MemoryDisk::source(image("tntntn", 0), Holes::Untold);
     let bad = MemoryDisk::failing_at(image("tntntntntntn", 0), 300_000);
     let disks = (0..40)
-        .map(|n| DiskInput { disk: if n % 2 == 1 { &bad } else { &good }, target: target(), reading: Reading::Whole })
+        .map(|n| DiskInput {
+            disk: if n % 2 == 1 { &bad } else { &good },
+            target: target(),
+            reading: Reading::Whole,
+        })
         .collect::<Vec<_>>();
     let error = ingest.disks(&disks).unwrap_err();
     let IngestError::Source { disk, cause } = error else { panic!("{error}") };
@@ -79,7 +83,8 @@ fn a_run_that_is_asked_to_stop_stops() {
     stop.request();
     let mut ingest = Ingest::new(&repository, &index, &stop, &progress);
     let disk = MemoryDisk::source(image("tntn", 0), Holes::Untold);
-    let error = ingest.disks(&[DiskInput { disk: &disk, target: target(), reading: Reading::Whole }]).unwrap_err();
+    let error =
+        ingest.disks(&[DiskInput { disk: &disk, target: target(), reading: Reading::Whole }]).unwrap_err();
     assert!(matches!(error, IngestError::Stopped(_)), "{error}");
 }
 

@@ -11,6 +11,7 @@ mod huge;
 mod image;
 mod make;
 mod manifest;
+mod map;
 mod profile;
 pub(crate) mod random;
 mod register;
@@ -23,6 +24,7 @@ use anyhow::{Context as _, Result};
 
 use crate::host::Stopwatch;
 pub(crate) use delta::{Pages, pages as day_pages};
+pub use map::{MapArgs, map};
 use profile::Size;
 pub(crate) use sparse::data_ranges;
 

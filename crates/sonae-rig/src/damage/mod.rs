@@ -186,8 +186,12 @@ pub fn back_up(repository: &Repository, vm: &str, disks: &[(&str, PathBuf)]) -> 
     let disks = disks.iter().map(|(name, path)| {
         Ok(DiskRequest { name: DiskName::parse(name)?, path: path.clone(), format: Format::Raw })
     });
-    let request =
-        BackupRequest { vm: VmName::parse(vm)?, disks: disks.collect::<Result<_>>()?, files: Vec::new(), changes: ChangeMaps::default() };
+    let request = BackupRequest {
+        vm: VmName::parse(vm)?,
+        disks: disks.collect::<Result<_>>()?,
+        files: Vec::new(),
+        changes: ChangeMaps::default(),
+    };
     let repository = repository.clone().with_packs_of(PACK);
     Ok(backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())?)
 }

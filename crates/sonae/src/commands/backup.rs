@@ -171,7 +171,15 @@ mod tests {
 
     #[test]
     fn a_share_is_a_whole_number_of_per_cent() {
-        for (text, expected) in [("0", Some(0)), ("7", Some(7)), ("100%", Some(100)), ("101", None), ("-1", None), ("1.5", None), ("%", None)] {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("100%", Some(100)),
+            ("101", None),
+            ("-1", None),
+            ("1.5", None),
+            ("%", None),
+        ] {
             assert_eq!(audit_percent(Some(text)).ok(), expected, "{text}");
         }
         assert_eq!(audit_percent(None).unwrap(), AUDIT_PERCENT);

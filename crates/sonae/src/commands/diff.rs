@@ -52,9 +52,10 @@ fn stretches(output: &Output, disk: &DiskDiff) {
     }
     output.line("");
     output.say(&Message::new(keys::DIFF_DISK_RANGES).with("disk", &disk.name).with("count", ranges.len()));
-    let rows = ranges.iter().take(SHOWN_MAX).map(|(at, len)| {
-        vec![number::grouped(*at), number::bytes(ByteCount::new(*len))]
-    });
+    let rows = ranges
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|(at, len)| vec![number::grouped(*at), number::bytes(ByteCount::new(*len))]);
     let columns = [Column::Numbers(keys::HEADING_RANGE_OFFSET), Column::Numbers(keys::HEADING_RANGE_LENGTH)];
     output.table(&columns, rows.collect());
     if SHOWN_MAX < ranges.len() {

@@ -50,7 +50,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 16] = [
+    let commands: [(&str, Vec<&str>); 17] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
@@ -60,6 +60,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         ("repo unlock", vec!["repo", "unlock"]),
         ("backup", BACKUP[..7].to_vec()),
         ("points", vec!["points"]),
+        ("diff", vec!["diff", "latest", "latest", "--vm", "web01"]),
         ("show", latest("show")),
         ("verify", latest("verify")),
         ("verify --all", vec!["verify", "--all"]),
@@ -97,7 +98,11 @@ fn the_documents_of_the_contract_have_its_fields() {
         "size_bytes",
         "mode",
         "reason",
+        "reason_detail",
+        "based_on",
         "read_bytes",
+        "inherited_bytes",
+        "audit",
         "changed_bytes",
         "new_chunk_bytes",
         "stored_bytes",

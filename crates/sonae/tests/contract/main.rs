@@ -2,6 +2,7 @@
 //!
 //! One binary with a module for each part of the contract; `world` is the only place that runs the program.
 
+mod changes;
 mod damage;
 mod forget;
 mod golden;
