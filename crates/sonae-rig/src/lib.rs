@@ -15,6 +15,8 @@ pub mod loop_device;
 pub mod peer;
 pub mod primitives;
 pub mod qemu;
+pub mod qmp;
+pub mod recorded;
 pub mod register;
 pub mod restic;
 pub mod small_disk;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::guest::GuestImages;
 use crate::host::{self, Running, Stopwatch};
+use crate::recorded::node_name;
 use crate::register::{Row, RowCount};
 
 /// Longest wait for a guest's word. Generous, as the machine may be busy with other work.
@@ -116,7 +117,18 @@ impl Accelerator {
 impl Machine<'_> {
     /// Switches the guest on.
     pub fn start(&self) -> Result<Guest> {
+        self.spawn(self.command()?)
+    }
+
+    /// Has QEMU ready with a monitor on this socket; the guest waits to be told, and QEMU outlives it.
+    pub(crate) fn start_paused(&self, monitor: &Path) -> Result<Guest> {
         let mut qemu = self.command()?;
+        let path = monitor.display().to_string().replace(',', ",,");
+        qemu.args(["-S", "-no-shutdown", "-qmp"]).arg(format!("unix:{path},server=on,wait=off"));
+        self.spawn(qemu)
+    }
+
+    fn spawn(&self, mut qemu: Command) -> Result<Guest> {
         let log = host::append(self.log)?;
         let mut child =
             host::spawn(qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.try_clone()?))?;
@@ -182,7 +194,14 @@ impl Machine<'_> {
                 Writes::Kept => "off",
                 Writes::Forgotten => "on",
             };
-            command.arg("-drive").arg(format!("if=none,id=d{n},format=raw,snapshot={snapshot},file={path}"));
+            let node = match self.writes {
+                Writes::Kept => format!(",node-name={}", node_name(n)),
+                // The name would be that of the disk, and not of what the guest writes to.
+                Writes::Forgotten => String::new(),
+            };
+            command
+                .arg("-drive")
+                .arg(format!("if=none,id=d{n},format=raw,snapshot={snapshot}{node},file={path}"));
             command.arg("-device").arg(format!("virtio-blk-pci,drive=d{n},bootindex={}", n + 1));
         }
         if let Boot::Direct(images) = self.boot {
@@ -233,14 +252,27 @@ impl Guest {
 
     /// Ends the writing, unmounts the disks and switches the guest off; gives the rows the register held at the end.
     pub fn power_off(mut self) -> Result<RowCount> {
+        let rows = self.switch_off()?;
+        self.ended()?;
+        Ok(rows)
+    }
+
+    /// Has the guest end its writing, unmount its disks and switch itself off.
+    pub(crate) fn switch_off(&mut self) -> Result<RowCount> {
         self.type_in("poweroff")?;
         let line = self.line_with("SONAE-GUEST STOPPED", PATIENCE)?;
+        let log = self.log.display();
+        ensure!(line.contains("clean"), "the guest could not unmount its disks; log {log}");
+        field(&line, "rows=")
+    }
+
+    /// Waits until QEMU has ended.
+    pub(crate) fn ended(mut self) -> Result<()> {
         let status = host::poll(PATIENCE, || Ok(self.qemu.0.try_wait()?))?;
         let status =
             status.with_context(|| format!("the guest did not switch off; log {}", self.log.display()))?;
         ensure!(status.success(), "QEMU ended with {status}; log {}", self.log.display());
-        ensure!(line.contains("clean"), "the guest could not unmount its disks; log {}", self.log.display());
-        field(&line, "rows=")
+        Ok(())
     }
 
     fn type_in(&mut self, word: &str) -> Result<()> {

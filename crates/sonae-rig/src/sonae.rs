@@ -36,6 +36,10 @@ pub struct DiskReport {
     pub name: DiskName,
     /// Its size as the machine sees it.
     pub size_bytes: ByteCount,
+    /// `full` or `incremental`.
+    pub mode: String,
+    /// Why so.
+    pub reason: String,
     /// Bytes read from its source; holes are not read.
     pub read_bytes: ByteCount,
     /// Bytes added to the repository, compressed and encrypted.
@@ -73,6 +77,10 @@ impl Sonae {
         disks: &[(DiskName, PathBuf)],
         files: &[PathBuf],
     ) -> Result<BackupReport> {
+        parse(&host::output(&mut self.backup_command(vm, disks, files), &self.log)?)
+    }
+
+    fn backup_command(&self, vm: &VmName, disks: &[(DiskName, PathBuf)], files: &[PathBuf]) -> Command {
         let mut command = self.command();
         command.args(["--json", "backup", "--vm", vm.as_str()]);
         for (name, image) in disks {
@@ -81,8 +89,22 @@ impl Sonae {
         for file in files {
             command.arg("--file").arg(file);
         }
-        let said = host::output(&mut command, &self.log)?;
-        parse(&said)
+        command
+    }
+
+    /// Backs up what changed on a machine's disks since a point, as these maps of changes tell.
+    pub fn backup_changes(
+        &self,
+        vm: &VmName,
+        disks: &[(DiskName, PathBuf)],
+        files: &[PathBuf],
+        maps: &[PathBuf],
+    ) -> Result<BackupReport> {
+        let mut command = self.backup_command(vm, disks, files);
+        for ((name, _), map) in disks.iter().zip(maps) {
+            command.arg("--changed").arg(format!("{}={}", name.as_str(), map.display()));
+        }
+        parse(&host::output(&mut command, &self.log)?)
     }
 
     /// Restores one disk of the machine's latest point to a path where nothing is.

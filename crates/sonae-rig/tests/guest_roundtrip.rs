@@ -8,9 +8,10 @@ use sonae_rig::content::Content;
 use sonae_rig::guest::{self, GuestImages, Tools, disk};
 use sonae_rig::host::Missing;
 use sonae_rig::qemu::{Accelerator, Boot, Guest, Machine, PATIENCE, Writes};
+use sonae_rig::recorded::{Record, Recorded};
 use sonae_rig::register::{self, Row, RowCount};
 use sonae_rig::restic::Restic;
-use sonae_rig::sonae::Sonae;
+use sonae_rig::sonae::{BackupReport, Sonae};
 use sonae_types::{DiskName, VmName};
 
 const VM: &str = "jumin-ap01";
@@ -40,6 +41,18 @@ impl Bench {
         let log = self.path("serial.log");
         let accelerator = Accelerator::Tcg;
         Machine { accelerator, boot, disks, writes: Writes::Kept, log: &log }.start()
+    }
+
+    /// Lets the guest write more rows under QEMU's record.
+    fn another_day(&self) -> Result<Record> {
+        let log = self.path("serial.log");
+        let disks = [self.images.system.as_path(), self.images.data.as_path()];
+        let boot = Boot::Direct(&self.images);
+        let machine = Machine { accelerator: Accelerator::Tcg, boot, disks, writes: Writes::Kept, log: &log };
+        let mut guest = Recorded::start(&machine, self.folder.path())?;
+        let found = guest.guest().ready(PATIENCE)?.rows_found;
+        guest.guest().rows_at_least(RowCount(found.0 + ROWS.0))?;
+        guest.power_off()
     }
 
     /// Lets a new guest write its register, stops it, and reads the register from its disk.
@@ -109,6 +122,42 @@ fn a_guest_that_was_backed_up_destroyed_and_restored_boots_with_every_row() {
         let mut guest = bench.start(Boot::Direct(&bench.images), [&restored[0], &restored[1]])?;
         guest.ready(PATIENCE)?;
         register::compare(&before, &guest.register()?)?;
+        let (repository, password) = (bench.path("repository"), bench.path("password"));
+        Restic::of_system(repository, password, bench.path("log"))?.check_all_data()
+    });
+}
+
+#[test]
+fn what_qemu_recorded_of_a_days_writing_is_all_that_an_increment_reads() {
+    check(|| {
+        let bench = Bench::new()?;
+        let sonae = repository(&bench)?;
+        sonae.init()?;
+        bench.written()?;
+        let vm = VmName::parse(VM)?;
+        let disks = [("vda", &bench.images.system), ("vdb", &bench.images.data)]
+            .map(|(name, image)| (DiskName::parse(name).expect("a name"), image.clone()));
+        let first = sonae.backup(&vm, &disks, &[])?;
+        let record = bench.another_day()?;
+        let mut maps = Vec::new();
+        for ((name, image), written) in disks.iter().zip(&record.written) {
+            assert!(!written.is_empty(), "a running guest writes to {}", name.as_str());
+            let map = serde_json::json!({
+                "parent": first.point, "size_bytes": fs::metadata(image)?.len(), "ranges": written,
+            });
+            let path = bench.path(&format!("{}.json", name.as_str()));
+            fs::write(&path, map.to_string())?;
+            maps.push(path);
+        }
+        let second = sonae.backup_changes(&vm, &disks, &[], &maps)?;
+        assert!(second.disks.iter().all(|disk| disk.mode == "incremental"), "{second:?}");
+        let read = |report: &BackupReport| report.disks.iter().map(|disk| disk.read_bytes.get()).sum::<u64>();
+        assert!(read(&second) * 2 < read(&first), "{second:?} {first:?}");
+        for (name, image) in &disks {
+            let to = bench.path(&format!("restored-{}.raw", name.as_str()));
+            sonae.restore_latest(&vm, name, &to)?;
+            assert_eq!(Content::of(&to)?, Content::of(image)?, "{} comes back", name.as_str());
+        }
         let (repository, password) = (bench.path("repository"), bench.path("password"));
         Restic::of_system(repository, password, bench.path("log"))?.check_all_data()
     });

@@ -14,15 +14,15 @@ fn backup(world: &World, map: &Value, options: &[&str], code: i32) -> Value {
 }
 
 fn point_of(world: &World, number: usize) -> String {
-    world.json(&["points"], 0)["points"][number]["point"].as_str().unwrap().to_owned()
+    world.json(&["points"], 0)["points"][number]["point"].as_str().expect("a point").to_owned()
 }
 
 #[track_caller]
 fn restores_the_image(world: &World) {
     drop(std::fs::remove_file(world.path("out.raw")));
     world.ok(&["restore", "latest", "--vm", "web01", "--disk", "vda", "--to", "out.raw"]);
-    let same = std::fs::read(world.path("out.raw")).unwrap() == std::fs::read(world.path("vda.raw")).unwrap();
-    assert!(same, "the restored disk is another one");
+    let read = |name| std::fs::read(world.path(name)).expect("an image");
+    assert!(read("out.raw") == read("vda.raw"), "the restored disk is another one");
 }
 
 #[test]
