@@ -19,6 +19,7 @@ pub mod qmp;
 pub mod recorded;
 pub mod register;
 pub mod restic;
+pub mod runs;
 pub mod small_disk;
 pub mod sonae;
 pub mod stand;

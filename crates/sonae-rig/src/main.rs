@@ -14,6 +14,7 @@ use sonae_rig::golden::{self, GoldenCommand};
 use sonae_rig::guest::{self, Tools};
 use sonae_rig::host::{self, Interrupted};
 use sonae_rig::primitives::{self, PrimitivesArgs};
+use sonae_rig::runs::{self, RunsArgs};
 use sonae_rig::sonae;
 use sonae_rig::torture::{TortureArgs, torture};
 
@@ -43,6 +44,7 @@ enum Command {
     CorpusMap(MapArgs),
     Primitives(PrimitivesArgs),
     Chunking(ChunkingArgs),
+    Runs(RunsArgs),
     Torture(TortureArgs),
 }
 
@@ -106,6 +108,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CorpusMap(args) => Say::to(&mut std::io::stdout()).line(corpus::map(&args)?.trim_end())?,
         Command::Primitives(args) => primitives::run(&args)?,
         Command::Chunking(args) => chunking::run(&args)?,
+        Command::Runs(args) => runs::run(&args)?,
         Command::Torture(args) => torment(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod figures;
 mod goals;
 mod machine;
 mod peers;
+mod runs;
 mod stats;
 mod table;
 
@@ -28,6 +29,8 @@ enum What {
     Engine(engine::Options),
     /// How many chunks and bytes each way of cutting leaves, on the first day and the next.
     Chunking(chunking::Options),
+    /// What an increment reads for runs of changes of four lengths.
+    Runs(runs::Options),
 }
 
 /// Measures and prints.
@@ -35,5 +38,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.what {
         What::Engine(options) => engine::run(options),
         What::Chunking(options) => chunking::run(options),
+        What::Runs(options) => runs::run(options),
     }
 }
