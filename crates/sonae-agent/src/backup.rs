@@ -252,7 +252,9 @@ fn basis(
     };
     let (size, target) = (source.disk.size(), source.target);
     let audit = request.changes.audit(generation_after(newest));
-    parents.basis(Asking { vm: &request.vm, disk, size, target, audit }, map)
+    let newest = newest.map(|point| point.id);
+    let source = &source.request.path;
+    parents.basis(Asking { vm: &request.vm, disk, source, newest, size, target, audit }, map)
 }
 
 /// Takes in all disks together, and those again, whole, whose maps turned out to be untrue.

@@ -1,7 +1,8 @@
 //! What changed since a parent: maps of changes, and whether a backup may rely on them (requirement 003-24).
 //!
 //! A map counts only where everything binds it to the parent: the point, the disk's size, how it was cut, and the digest
-//! of the chunk list. Otherwise the whole disk is read, and the report says why. A map never makes a backup fail: the
+//! of the chunk list; and only for the machine's newest point, and only if the disk was not written to after it, since a map
+//! of an earlier night knows nothing of later changes. Otherwise the whole disk is read, and the report says why. A map never makes a backup fail: the
 //! night on which it is broken is no better a night to be without a new point.
 
 use std::path::{Path, PathBuf};
@@ -64,6 +65,10 @@ pub enum Reason {
     ParentUnknown,
     /// The parent is a point of another machine.
     ParentOfOtherMachine,
+    /// The machine has a newer point than the parent, so the map may be one of an earlier night.
+    ParentNotNewest,
+    /// The disk was written to after the map.
+    MapOlderThanDisk,
     /// The parent does not have this disk, or was not written by Sonae.
     ParentWithoutDisk,
     /// What the parent has of the disk is damaged.
@@ -100,6 +105,10 @@ pub(crate) struct WholeBecause {
 pub(crate) struct Asking<'a> {
     pub(crate) vm: &'a VmName,
     pub(crate) disk: &'a DiskName,
+    /// Where it is read from.
+    pub(crate) source: &'a Path,
+    /// The machine's newest point.
+    pub(crate) newest: Option<Digest>,
     pub(crate) size: ByteCount,
     pub(crate) target: ChunkTarget,
     pub(crate) audit: Audit,
@@ -191,6 +200,7 @@ impl<'a> Parents<'a> {
 
     /// What a disk is read on, given this map. Errors: the repository cannot be read at all.
     pub(crate) fn basis(&mut self, asking: Asking<'_>, map: &Path) -> Result<Basis, Failure> {
+        let older = is_older(map, asking.source);
         let map = match ChangeMap::read(map) {
             Ok(map) => map,
             Err(detail) => return Ok(whole(Reason::MapUnreadable, Some(detail))),
@@ -199,6 +209,15 @@ impl<'a> Parents<'a> {
             Ok(point) => point,
             Err(because) => return Ok(Basis::Whole(because)),
         };
+        if asking.newest != Some(point.id) {
+            return Ok(whole(
+                Reason::ParentNotNewest,
+                asking.newest.map(|newest| format!("the newest is {newest}")),
+            ));
+        }
+        if older {
+            return Ok(whole(Reason::MapOlderThanDisk, None));
+        }
         let trusted = self.trusted;
         let disks = self.load(point)?;
         let Some(disk) = disks.disk(asking.disk) else {
@@ -246,6 +265,13 @@ impl<'a> Parents<'a> {
             }
         }
     }
+}
+
+/// Whether an image was written to after its map: then the map cannot know of that. Devices do not tell.
+fn is_older(map: &Path, source: &Path) -> bool {
+    let modified =
+        |path: &Path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.modified().ok();
+    modified(map).zip(modified(source)).is_some_and(|(map, source)| map < source)
 }
 
 /// The basis that a map makes of a parent's disk, once both belong together.

@@ -292,6 +292,8 @@ keys! {
     BACKUP_REASON_MAP_UNREADABLE = "backup.reason.map-unreadable",
     BACKUP_REASON_PARENT_UNKNOWN = "backup.reason.parent-unknown",
     BACKUP_REASON_PARENT_OF_OTHER_MACHINE = "backup.reason.parent-of-other-machine",
+    BACKUP_REASON_PARENT_NOT_NEWEST = "backup.reason.parent-not-newest",
+    BACKUP_REASON_MAP_OLDER_THAN_DISK = "backup.reason.map-older-than-disk",
     BACKUP_REASON_PARENT_WITHOUT_DISK = "backup.reason.parent-without-disk",
     BACKUP_REASON_PARENT_DAMAGED = "backup.reason.parent-damaged",
     BACKUP_REASON_SIZE_DIFFERS = "backup.reason.size-differs",

@@ -85,6 +85,8 @@ fn reason(reason: Reason) -> MessageKey {
         Reason::MapUnreadable => keys::BACKUP_REASON_MAP_UNREADABLE,
         Reason::ParentUnknown => keys::BACKUP_REASON_PARENT_UNKNOWN,
         Reason::ParentOfOtherMachine => keys::BACKUP_REASON_PARENT_OF_OTHER_MACHINE,
+        Reason::ParentNotNewest => keys::BACKUP_REASON_PARENT_NOT_NEWEST,
+        Reason::MapOlderThanDisk => keys::BACKUP_REASON_MAP_OLDER_THAN_DISK,
         Reason::ParentWithoutDisk => keys::BACKUP_REASON_PARENT_WITHOUT_DISK,
         Reason::ParentDamaged => keys::BACKUP_REASON_PARENT_DAMAGED,
         Reason::SizeDiffers => keys::BACKUP_REASON_SIZE_DIFFERS,
