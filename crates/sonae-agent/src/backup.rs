@@ -67,6 +67,8 @@ pub struct BackupReport {
     pub vm: VmName,
     /// Its disks.
     pub disks: Vec<DiskReport>,
+    /// What the lists of chunks take in the repository: each point has its own.
+    pub listing_bytes: ByteCount,
     /// Damage met in the repository. The new point does not rest on it: what is damaged was stored again.
     pub findings: Vec<FindingReport>,
     /// Operations on the repository that failed at first and were repeated.
@@ -196,8 +198,8 @@ pub fn backup(
     // Its removal is the last operation that may have to be repeated.
     drop(lock);
     let repeated_operations = repeats.operations();
-    let (vm, disks) = (request.vm.clone(), reports);
-    Ok(BackupReport { point, vm, disks, findings, repeated_operations, duration_ms })
+    let (vm, disks, listing_bytes) = (request.vm.clone(), reports, totals.listings);
+    Ok(BackupReport { point, vm, disks, listing_bytes, findings, repeated_operations, duration_ms })
 }
 
 /// What a failed run stored is there for the next one. Under a lost lock it may be gone by now and is not listed.

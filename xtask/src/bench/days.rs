@@ -54,9 +54,9 @@ impl Bench<'_> {
         let (Days::Two, Some(increment)) = (self.corpus.days, &commands.increment) else { return Ok(()) };
         self.day(2)?;
         // After the day, as hypervisors do: a map from before the last write is not believed.
-        let done = self.maps_after(of, column, places).and_then(|()| {
-            self.second_day_measured(of, commands, increment, places, title, round)
-        });
+        let done = self
+            .maps_after(of, column, places)
+            .and_then(|()| self.second_day_measured(of, commands, increment, places, title, round));
         self.day(1)?;
         done
     }
@@ -72,6 +72,10 @@ impl Bench<'_> {
     ) -> Result<()> {
         if !self.step(of, Step::Increment, Some(increment), &places.images, title) {
             return Ok(());
+        }
+        if of == Contender::Ours {
+            let share = listing_percent(&self.machine.last_said()?).context("our report has no sizes")?;
+            self.figures.listing_percent.push(share);
         }
         self.count(of, places, Step::Increment, round)?;
         let repo = [places.repo.clone()];
@@ -142,6 +146,16 @@ impl Bench<'_> {
         self.figures.stored.entry((of, step)).or_default().push(stored);
         Ok(())
     }
+}
+
+/// What the lists of chunks took of everything that a backup stored.
+fn listing_percent(said: &str) -> Option<f64> {
+    let documents = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let report = documents.filter(|document| document.get("point").is_some()).last()?;
+    let disks = report["disks"].as_array()?;
+    let stored: f64 = disks.iter().filter_map(|disk| disk["stored_bytes"].as_f64()).sum();
+    let listing = report["listing_bytes"].as_f64()?;
+    Some(100.0 * listing / (stored + listing))
 }
 
 /// The id of the last point in our list.

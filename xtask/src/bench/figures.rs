@@ -95,6 +95,8 @@ pub(crate) struct Figures {
     pub(crate) columns: Vec<(Contender, Presence)>,
     pub(crate) samples: BTreeMap<(Contender, Step), Vec<Sample>>,
     pub(crate) stored: BTreeMap<(Contender, Step), Vec<Stored>>,
+    /// What the lists of chunks take of what our increment stored, in per cent, over all rounds.
+    pub(crate) listing_percent: Vec<f64>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -215,6 +217,6 @@ impl Figures {
                 })
             })
             .collect();
-        serde_json::json!({ "setting": self.setting, "columns": columns, "failures": self.failures })
+        serde_json::json!({ "setting": self.setting, "columns": columns, "listing_percent": self.listing_percent, "failures": self.failures })
     }
 }

@@ -1,6 +1,7 @@
 //! The goals of the engine, and what the figures say to them. Pure.
 
 use super::figures::{Contender, Figures, Presence, Sample, Step};
+use super::stats::Spread;
 
 /// What the figures say to a goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ const HUGE_MB: f64 = 400.0;
 const TIMES_FASTEST: f64 = 1.2;
 const HELP_MS: f64 = 20.0;
 const GROWN_GB: f64 = 0.36;
+const LISTING_PERCENT: f64 = 2.0;
 const LESS_AFTER_BOTH: f64 = 0.15;
 
 /// What the figures say to every goal of this run.
@@ -125,7 +127,7 @@ fn stored(figures: &Figures) -> Verdict {
 }
 
 /// What is asked of the increment of a day and of getting rid of the day before.
-fn second_day(figures: &Figures) -> [Verdict; 5] {
+fn second_day(figures: &Figures) -> [Verdict; 6] {
     let times = |goal, peer, times| beside_one(figures, goal, Step::Increment, peer, times);
     let after = |of, step| figures.stored_bytes(of, step).map(|spread| spread.median / 1e9);
     let grown = after(Contender::Ours, Step::Increment).zip(after(Contender::Ours, Step::Full));
@@ -155,6 +157,12 @@ fn second_day(figures: &Figures) -> [Verdict; 5] {
             " GB",
         ),
         less,
+        limit(
+            "the lists of chunks take at most 2 % of the increment",
+            Spread::of(figures.listing_percent.iter().copied()).map(|spread| spread.median),
+            LISTING_PERCENT,
+            " %",
+        ),
         fastest(figures, "pruning the day before is no slower than the fastest peer's", Step::Prune, 1.0),
     ]
 }

@@ -95,6 +95,11 @@ impl Machine {
         Ok(Sample { wall_s: wall.as_secs_f64(), cpu_s, peak_mib })
     }
 
+    /// What the last command printed.
+    pub(crate) fn last_said(&self) -> Result<String> {
+        fs::read_to_string(self.work.join("log")).context("cannot read the log")
+    }
+
     fn shell(&self, before: &[&str], command: &str) -> Result<(), Bad> {
         let log = self.work.join("log");
         let bad = |what: &str, error: &dyn fmt::Display| Bad(format!("{what}: {error}"));

@@ -120,6 +120,8 @@ pub struct IngestTotals {
     pub plain: ByteCount,
     /// What they take in the repository.
     pub stored: ByteCount,
+    /// What the new folder listings alone take: mostly lists of chunks.
+    pub listings: ByteCount,
 }
 
 /// A run that takes in disks, files and trees. Dropped without [`Ingest::finish`], it leaves only packs that no point
@@ -145,6 +147,7 @@ struct TotalCounters {
     tree_blobs: AtomicU64,
     plain: AtomicU64,
     stored: AtomicU64,
+    listings: AtomicU64,
 }
 
 /// The first failure of a run; later ones are consequences.
@@ -349,7 +352,10 @@ impl TotalCounters {
     fn count(&self, kind: BlobKind, plain: usize, stored: u32) {
         let blobs = match kind {
             BlobKind::Data => &self.data_blobs,
-            BlobKind::Tree => &self.tree_blobs,
+            BlobKind::Tree => {
+                self.listings.fetch_add(u64::from(stored), Ordering::Relaxed);
+                &self.tree_blobs
+            }
         };
         blobs.fetch_add(1, Ordering::Relaxed);
         self.plain.fetch_add(plain as u64, Ordering::Relaxed);
@@ -362,6 +368,7 @@ impl TotalCounters {
             tree_blobs: self.tree_blobs.load(Ordering::Relaxed),
             plain: ByteCount::new(self.plain.load(Ordering::Relaxed)),
             stored: ByteCount::new(self.stored.load(Ordering::Relaxed)),
+            listings: ByteCount::new(self.listings.load(Ordering::Relaxed)),
         }
     }
 }

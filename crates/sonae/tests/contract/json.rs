@@ -91,7 +91,7 @@ fn the_documents_of_the_contract_have_its_fields() {
     let world = World::with_point();
     let run = world.run(&BACKUP);
     let report = run.document();
-    let all = ["point", "vm", "disks", "findings", "repeated_operations", "duration_ms"];
+    let all = ["point", "vm", "disks", "listing_bytes", "findings", "repeated_operations", "duration_ms"];
     assert_eq!(fields(&report), BTreeSet::from(all));
     let disk = BTreeSet::from([
         "name",
