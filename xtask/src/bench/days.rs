@@ -150,8 +150,8 @@ impl Bench<'_> {
 
 /// What the lists of chunks took of everything that a backup stored.
 fn listing_percent(said: &str) -> Option<f64> {
-    let documents = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let report = documents.filter(|document| document.get("point").is_some()).last()?;
+    let mut documents = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let report = documents.rfind(|document| document.get("point").is_some())?;
     let disks = report["disks"].as_array()?;
     let stored: f64 = disks.iter().filter_map(|disk| disk["stored_bytes"].as_f64()).sum();
     let listing = report["listing_bytes"].as_f64()?;
