@@ -34,7 +34,7 @@ pub enum Audience {
 
 type Action = fn(&mut Stage) -> Result<Vec<Figure>>;
 
-const STEPS: [(Text, Action); 9] = [
+const STEPS: [(Text, Action); 10] = [
     (Text { ja: "小さな本物のサーバを組み立てる", en: "Build a small real server" }, Stage::build),
     (
         Text {
@@ -50,6 +50,12 @@ const STEPS: [(Text, Action); 9] = [
         Stage::init,
     ),
     (Text { ja: "バックアップする", en: "Back it up" }, Stage::backup),
+    (
+        Text {
+            ja: "翌日分は、変更箇所だけをバックアップする", en: "Another day: back up only what changed"
+        },
+        Stage::next_day,
+    ),
     (Text { ja: "サーバのディスクを破壊する", en: "Destroy its disks" }, Stage::destroy),
     (Text { ja: "保管庫から復元する", en: "Restore them from the repository" }, Stage::restore),
     (Text { ja: "復元したディスクから起動する", en: "Boot from the restored disks" }, Stage::boot),

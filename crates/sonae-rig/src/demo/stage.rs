@@ -15,12 +15,15 @@ use crate::demo::say::{bytes, grouped, seconds};
 use crate::guest::{self, Tools, disk};
 use crate::host;
 use crate::qemu::{Accelerator, Boot, Guest, Machine, PATIENCE, Writes};
+use crate::recorded::{Record, Recorded};
 use crate::register::{self, Row, RowCount};
 use crate::restic::{self, Restic};
 use crate::sonae::{self, BackupReport, Sonae};
 
 /// The machine of the demo.
 const VM: &str = "jumin-ap01";
+/// Rows that it writes on the day after its first backup.
+const MORE_ROWS: RowCount = RowCount(100);
 /// How much of a disk is overwritten before it is deleted.
 const GARBAGE: ByteCount = ByteCount::mib(4);
 
@@ -168,7 +171,58 @@ impl Stage {
         Ok(figures)
     }
 
-    /// Step 5: the disks are overwritten, deleted, and looked for in vain.
+    /// Step 5: the machine works on under QEMU's record, and only what it wrote is backed up.
+    pub fn next_day(&mut self) -> Result<Vec<Figure>> {
+        let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
+        let first = self.point.as_ref().ok_or(NotReached { step: 4 })?;
+        let accelerator = self.accelerator.ok_or(NotReached { step: 1 })?;
+        let (production, log) = (self.production(), self.place.log("guest-next-day"));
+        let paths = [production[0].as_path(), production[1].as_path()];
+        let machine =
+            Machine { accelerator, boot: Boot::OwnDisk, disks: paths, writes: Writes::Kept, log: &log };
+        // The path of a socket must be short.
+        let sockets = tempfile::Builder::new().prefix("sonae-").tempdir()?;
+        let mut guest = Recorded::start(&machine, sockets.path())?;
+        let found = guest.guest().ready(PATIENCE)?.rows_found;
+        guest.guest().rows_at_least(RowCount(found.0 + MORE_ROWS.0))?;
+        let record = guest.power_off()?;
+        let register = disk::read_register(&production[1], &self.place.scratch(), &self.place.log("disks"))?;
+        let contents = [Content::of(&production[0])?, Content::of(&production[1])?];
+        let maps = self.maps(&first.point, &record)?;
+        let disks: Vec<_> = self.disks.iter().cloned().zip(production).collect();
+        let report = sonae.backup_changes(&self.vm, &disks, &[self.place.domain_file()], &maps)?;
+        for disk in &report.disks {
+            ensure!(disk.mode == "incremental", "{} was read whole: {}", disk.name.as_str(), disk.reason);
+        }
+        let sum =
+            |figure: fn(&sonae::DiskReport) -> ByteCount| report.disks.iter().map(figure).sum::<ByteCount>();
+        let written = record.written.iter().flatten().map(|(_, len)| *len).sum::<u64>();
+        let figures = vec![
+            figure("新しい行", "new rows", &count(RowCount(record.rows.0 - found.0))),
+            figure("QEMU が記録した変更箇所", "written, as QEMU recorded", &bytes(ByteCount::new(written))),
+            figure("読んだ量", "read", &bytes(sum(|disk| disk.read_bytes))),
+            figure("書いた量", "stored", &bytes(sum(|disk| disk.stored_bytes))),
+            figure("復元ポイント", "recovery point", &report.point),
+        ];
+        self.before = Some(Before { register, contents });
+        self.point = Some(report);
+        Ok(figures)
+    }
+
+    /// A map of changes for each disk, upon this point.
+    fn maps(&self, parent: &str, record: &Record) -> Result<Vec<PathBuf>> {
+        let disks = self.disks.iter().zip(self.production()).zip(&record.written);
+        let maps = disks.map(|((name, image), written)| {
+            let size = guest::size(&image)?.get();
+            let map = serde_json::json!({ "parent": parent, "size_bytes": size, "ranges": written });
+            let path = self.place.scratch().join(format!("{}-changes.json", name.as_str()));
+            fs::write(&path, map.to_string())?;
+            Ok(path)
+        });
+        maps.collect()
+    }
+
+    /// Step 6: the disks are overwritten, deleted, and looked for in vain.
     pub fn destroy(&mut self) -> Result<Vec<Figure>> {
         self.point.as_ref().ok_or(NotReached { step: 4 })?;
         for disk in self.production() {
@@ -186,11 +240,11 @@ impl Stage {
         ])
     }
 
-    /// Step 6: both disks come back from the repository, byte by byte.
+    /// Step 7: both disks come back from the repository, byte by byte.
     pub fn restore(&mut self) -> Result<Vec<Figure>> {
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
         let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
-        self.destroyed.as_ref().ok_or(NotReached { step: 5 })?;
+        self.destroyed.as_ref().ok_or(NotReached { step: 6 })?;
         let targets =
             self.disks.each_ref().map(|name| self.place.restored().join(format!("{}.raw", name.as_str())));
         let mut figures = Vec::new();
@@ -211,9 +265,9 @@ impl Stage {
         Ok(figures)
     }
 
-    /// Step 7: the restored machine boots by itself, from what stands on its disks.
+    /// Step 8: the restored machine boots by itself, from what stands on its disks.
     pub fn boot(&mut self) -> Result<Vec<Figure>> {
-        let restored = self.restored.as_ref().ok_or(NotReached { step: 6 })?;
+        let restored = self.restored.as_ref().ok_or(NotReached { step: 7 })?;
         let mut guest = self.start(restored, &self.place.log("guest-after"))?;
         let ready = guest.ready(PATIENCE)?;
         self.guest = Some(guest);
@@ -223,9 +277,9 @@ impl Stage {
         ])
     }
 
-    /// Step 8: the running guest reads its register, and every row is compared with what was there before.
+    /// Step 9: the running guest reads its register, and every row is compared with what was there before.
     pub fn compare(&mut self) -> Result<Vec<Figure>> {
-        let mut guest = self.guest.take().ok_or(NotReached { step: 7 })?;
+        let mut guest = self.guest.take().ok_or(NotReached { step: 8 })?;
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
         let after = guest.register()?;
         let equal = register::compare(&before.register, &after)?;
@@ -241,7 +295,7 @@ impl Stage {
         ])
     }
 
-    /// Step 9: a program that is not ours reads the same repository, and gives the same disks.
+    /// Step 10: a program that is not ours reads the same repository, and gives the same disks.
     pub fn restic(&mut self) -> Result<Vec<Figure>> {
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
         self.point.as_ref().ok_or(NotReached { step: 4 })?;

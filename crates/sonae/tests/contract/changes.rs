@@ -190,7 +190,8 @@ fn a_map_of_an_earlier_night_is_not_believed() {
     let map = json!({"parent": parent, "size_bytes": SIZE, "ranges": []});
     world.write("map.json", map.to_string().as_bytes());
     // The disk was written to after the map, so the map cannot know of it.
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    let written = std::fs::metadata(world.path("map.json")).unwrap().modified().unwrap();
+    let later = written + std::time::Duration::from_secs(5);
     world.flip(&world.path("vda.raw"), 1_000_000);
     std::fs::File::options().write(true).open(world.path("vda.raw")).unwrap().set_modified(later).unwrap();
     let args = ["backup", "--vm", "web01", "--disk", "vda=vda.raw", "--changed", "vda=map.json"];
