@@ -235,7 +235,7 @@ pub enum CheckError {
 }
 
 /// Looks at every file of a point that the walker has not seen: are its chunks there, sound, and of the stated sum?
-pub(crate) fn check_point(
+pub fn check_point(
     walker: &mut Walker<'_>,
     index: &Index,
     point: &Point,
@@ -284,7 +284,7 @@ impl Told<'_> {
 }
 
 /// The size of a pack with just these blobs, from the format: bodies, sealed header, four bytes of its length.
-pub(crate) fn expected_pack_size(blobs: &[BlobEntry]) -> ByteCount {
+pub fn expected_pack_size(blobs: &[BlobEntry]) -> ByteCount {
     let bodies = blobs.last().map_or(0, BlobEntry::end);
     let entries = blobs.iter().map(|blob| if blob.expanded.is_some() { 41 } else { 37 }).sum::<u64>();
     ByteCount::new(bodies + entries + OVERHEAD_BYTES as u64 + 4)

@@ -8,7 +8,7 @@ use crate::store::{FileName, ObjectStore, StoreError};
 
 /// How sure to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirm {
+pub enum Confirm {
     /// The store has a file of this name and length.
     Length,
     /// The store gives the same bytes back, and they are what the name says: not what memory made of them since they
@@ -20,7 +20,7 @@ pub(crate) enum Confirm {
 ///
 /// Errors: those of [`ObjectStore::put`], [`StoreError::NotKept`], [`StoreError::Altered`]. What may then lie there in
 /// part is removed, since every later check would find it as damage; a configuration only where it is a part of ours.
-pub(crate) fn keep(
+pub fn keep(
     store: &dyn ObjectStore,
     name: FileName,
     bytes: &[u8],
@@ -43,6 +43,14 @@ pub(crate) fn keep(
         drop(store.remove(name));
     }
     kept
+}
+
+/// Stores a file in the place of one with other bytes, and compares what the store gives back.
+///
+/// Errors: as [`keep`]. Nothing is removed then: what was there may be of use in parts.
+pub fn replace(store: &dyn ObjectStore, name: FileName, bytes: &[u8]) -> Result<(), StoreError> {
+    store.put(name, bytes)?;
+    confirmed(store, name, bytes, Confirm::Bytes)
 }
 
 fn is_named(name: FileName, bytes: &[u8]) -> bool {

@@ -109,13 +109,19 @@ pub fn keyless_check(
     Ok(report)
 }
 
-enum Stored {
+/// What the store has of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Bytes with this hash.
     As(Digest),
+    /// Fewer bytes than were asked for.
     Shorter,
+    /// Nothing any more.
     Gone,
 }
 
-fn hash_of(
+/// What the bytes of a file of this size hash to, read in pieces where it is long. Errors: [`KeylessError`].
+pub fn hash_of(
     store: &dyn ObjectStore,
     file: FileName,
     size: ByteCount,

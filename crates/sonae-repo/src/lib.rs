@@ -12,7 +12,7 @@ pub mod environment;
 mod fetch;
 pub mod forget;
 pub mod ingest;
-mod keep;
+pub mod keep;
 pub mod key_file;
 pub mod keyless;
 pub mod lock;
@@ -25,6 +25,7 @@ pub mod repair;
 #[cfg(test)]
 mod repair_tests;
 pub mod repository;
+pub mod reseal;
 pub mod restore;
 pub mod snapshot;
 pub mod stored_pack;
@@ -37,6 +38,7 @@ pub mod walk;
 
 pub use environment::{Environment, Progress, Stop, Stopped};
 pub use repository::Repository;
-pub(crate) use sonae_format::json;
-pub use sonae_format::{blob, chunk, compress, config, crypto, hash, index, manifest, pack, time, tree};
+pub use sonae_format::{
+    blob, chunk, compress, config, crypto, hash, index, json, manifest, pack, time, tree,
+};
 pub use sonae_store as store;

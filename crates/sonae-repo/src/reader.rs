@@ -129,11 +129,21 @@ pub struct LoadedIndex {
 
 /// The index files one by one.
 #[derive(Debug, Default)]
-pub(crate) struct IndexFiles {
+pub struct IndexFiles {
     /// Readable ones, with what they list.
-    pub(crate) good: Vec<(Digest, Vec<IndexedPack>)>,
+    pub good: Vec<(Digest, Vec<IndexedPack>)>,
     /// The others.
-    pub(crate) damaged: Vec<DamagedFile>,
+    pub damaged: Vec<DamagedFile>,
+}
+
+impl IndexFiles {
+    /// What the readable files list together.
+    #[must_use]
+    pub fn index(&self) -> Index {
+        let mut index = Index::default();
+        self.good.iter().flat_map(|(_, packs)| packs).for_each(|pack| index.add(pack));
+        index
+    }
 }
 
 /// All points of a repository, oldest first, and the files that should be points and cannot be read.
@@ -210,14 +220,12 @@ impl Repository {
 
     /// Reads all index files that can be read, and says which cannot: what the others list can still be restored.
     pub fn load_index_around_damage(&self) -> Result<LoadedIndex, ReadError> {
-        let IndexFiles { good, damaged } = self.index_files()?;
-        let mut index = Index::default();
-        good.iter().flat_map(|(_, packs)| packs).for_each(|pack| index.add(pack));
-        Ok(LoadedIndex { index, damaged })
+        let files = self.index_files()?;
+        Ok(LoadedIndex { index: files.index(), damaged: files.damaged })
     }
 
     /// Reads every index file for itself.
-    pub(crate) fn index_files(&self) -> Result<IndexFiles, ReadError> {
+    pub fn index_files(&self) -> Result<IndexFiles, ReadError> {
         let files = self.store.list(FileKind::Index)?;
         let mut read = IndexFiles::default();
         for (id, packs) in in_parallel(&files, |file| self.listed_index_file(file)) {
@@ -317,7 +325,8 @@ impl Repository {
         Ok(sealed)
     }
 
-    fn unpacked(&self, kind: FileKind, &Listed { id, size }: &Listed) -> Result<Vec<u8>, ReadError> {
+    /// The JSON document in a file.
+    pub fn unpacked(&self, kind: FileKind, &Listed { id, size }: &Listed) -> Result<Vec<u8>, ReadError> {
         let file = FileName::Hashed(kind, id);
         let damaged = |cause| ReadError::Unpacked { file, cause };
         check_stored_size(size).map_err(damaged)?;

@@ -163,13 +163,24 @@ impl Repository {
 
     fn carry_out(&self, plan: &Plan, lock: &Lock, stop: &Stop) -> Result<(), RepairError> {
         stop.check()?;
-        for packs in into_files(&plan.write) {
+        self.replace_index(&plan.write, &plan.remove, lock)
+    }
+
+    /// Lists packs in new index files, and only then removes old ones, under a lock that is exclusive. Errors:
+    /// [`RepairError`].
+    pub fn replace_index(
+        &self,
+        write: &[IndexedPack],
+        remove: &[Digest],
+        lock: &Lock,
+    ) -> Result<(), RepairError> {
+        for packs in into_files(write) {
             let (id, bytes) = self.encode_unpacked(&encode_index(packs));
             keep(&*self.store, FileName::Hashed(FileKind::Index, id), &bytes, Confirm::Bytes)?;
         }
         // Removing is the only harm that can be done here, so the lock must hold right now.
         lock.confirm()?;
-        for id in &plan.remove {
+        for id in remove {
             match self.store.remove(FileName::Hashed(FileKind::Index, *id)) {
                 Ok(()) => {}
                 Err(error) if error.is_not_found() => {}
@@ -223,7 +234,7 @@ fn listed_within(files: &IndexFiles, pack: Digest, size: ByteCount) -> Vec<BlobE
 }
 
 /// The packs in groups of at most [`INDEX_BLOBS_MAX`] blobs; one pack is never divided.
-fn into_files(packs: &[IndexedPack]) -> impl Iterator<Item = &[IndexedPack]> {
+pub fn into_files(packs: &[IndexedPack]) -> impl Iterator<Item = &[IndexedPack]> {
     let mut rest = packs;
     std::iter::from_fn(move || {
         let mut blobs = 0;

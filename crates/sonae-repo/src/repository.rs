@@ -131,6 +131,31 @@ impl Repository {
         password: &Password,
         cost: KdfCost,
     ) -> Result<Self, OpenError> {
+        let config = Config::generate(&*environment.entropy);
+        Self::init_as(store, environment, password, cost, config)
+    }
+
+    /// As [`Repository::init`], with a repository that cuts disks where `self` cuts them: what is copied from one to
+    /// the other is recognised by later backups.
+    pub fn init_alike(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        password: &Password,
+        cost: KdfCost,
+    ) -> Result<Self, OpenError> {
+        let environment = self.environment.clone();
+        let config = Config::generate(&*environment.entropy);
+        let config = Config { chunker_polynomial: self.config.chunker_polynomial.clone(), ..config };
+        Self::init_as(store, environment, password, cost, config)
+    }
+
+    fn init_as(
+        store: Arc<dyn ObjectStore>,
+        environment: Environment,
+        password: &Password,
+        cost: KdfCost,
+        config: Config,
+    ) -> Result<Self, OpenError> {
         if password.is_empty() {
             return Err(OpenError::EmptyPassword);
         }
@@ -147,7 +172,6 @@ impl Repository {
         }
         let master = KeyMaterial::generate(&*environment.entropy);
         let key = CipherKey::new(&master);
-        let config = Config::generate(&*environment.entropy);
         let (opened_by, bytes) = KeyFile::create(&environment, &master, password, cost).encode();
         keep(&*store, FileName::Hashed(FileKind::Key, opened_by), &bytes, Confirm::Bytes)?;
         let sealed = config.encode(&key, &*environment.entropy);
@@ -193,6 +217,38 @@ impl Repository {
         Self { pack_bytes: size.as_len().clamp(1, PACK_BYTES_MAX), ..self }
     }
 
+    /// The repository in a store whose own configuration or key files are damaged, with the keys of a copy of it; none
+    /// where nothing there shows that it is the same repository.
+    #[must_use]
+    pub fn adopt(&self, store: Arc<dyn ObjectStore>) -> Option<Self> {
+        let adopted = Self { store, ..self.clone() };
+        let readable = |kind: FileKind| {
+            adopted
+                .store
+                .list(kind)
+                .is_ok_and(|files| files.iter().any(|file| adopted.unpacked(kind, file).is_ok()))
+        };
+        (readable(FileKind::Snapshot) || readable(FileKind::Index)).then_some(adopted)
+    }
+
+    /// Whether both have the same key, so that files of one can be read in the other.
+    #[must_use]
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        let (one, other) = (&self.master, &other.master);
+        one.encrypt == other.encrypt && one.mac_k == other.mac_k && one.mac_r == other.mac_r
+    }
+
+    /// A configuration in its stored bytes, if it is sealed with this repository's key.
+    pub fn decode_config(&self, sealed: &[u8]) -> Result<Config, ConfigError> {
+        Config::decode(&self.key, sealed)
+    }
+
+    /// The slot that opened it.
+    #[must_use]
+    pub fn opened_by(&self) -> Digest {
+        self.opened_by
+    }
+
     /// What the repository is.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -212,7 +268,8 @@ impl Repository {
     }
 
     /// The stored form of an unpacked file, and its name.
-    pub(crate) fn encode_unpacked(&self, json: &[u8]) -> (Digest, Vec<u8>) {
+    #[must_use]
+    pub fn encode_unpacked(&self, json: &[u8]) -> (Digest, Vec<u8>) {
         encode_unpacked(&self.key, &*self.environment.entropy, self.config.compression(), json)
     }
 
@@ -249,7 +306,9 @@ impl Repository {
     }
 }
 
-pub(crate) fn missing_config(store: &dyn ObjectStore) -> OpenError {
+/// What it means that a place has no configuration.
+#[must_use]
+pub fn missing_config(store: &dyn ObjectStore) -> OpenError {
     let location = store.location().to_owned();
     // A listing that fails says nothing about files being there; the missing config is what is certain.
     let holds_files = FileKind::ALL.iter().any(|kind| store.list(*kind).is_ok_and(|files| !files.is_empty()));

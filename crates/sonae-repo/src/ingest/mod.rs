@@ -14,6 +14,7 @@ mod draft;
 #[cfg(test)]
 mod increment_tests;
 mod reader;
+mod resealed;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -37,6 +38,7 @@ use crate::store::StoreError;
 pub use base::{Audit, Base, NoBase, Reading};
 use claimed::Claimed;
 use draft::IndexDraft;
+pub(crate) use resealed::Resealer;
 
 /// Most disks that are read at the same time.
 const READERS_MAX: usize = 4;
