@@ -110,12 +110,37 @@ pub fn init(
     environment: Environment,
     password: &Password,
 ) -> Result<InitReport, Failure> {
-    let Address::Folder(path) = address;
-    let location = path.display().to_string();
-    let store = LocalStore::create(path).map_err(|error| not_created(path, error))?;
-    let store = access.around(Arc::new(store), &environment);
+    let store = create_store(address, access, &environment)?;
     let repository = Repository::init(store, environment, password, KdfCost::STANDARD)?;
-    Ok(InitReport { location, id: repository.config().id })
+    Ok(InitReport::of(&repository))
+}
+
+/// Creates a repository that cuts disks where another one cuts them. Errors: as [`init`].
+pub fn init_alike(
+    address: &Address,
+    access: &Access,
+    like: &Repository,
+    password: &Password,
+) -> Result<InitReport, Failure> {
+    let store = create_store(address, access, like.environment())?;
+    Ok(InitReport::of(&like.init_alike(store, password, KdfCost::STANDARD)?))
+}
+
+impl InitReport {
+    fn of(repository: &Repository) -> Self {
+        Self { location: repository.store().location().to_owned(), id: repository.config().id }
+    }
+}
+
+/// Makes the place of a new repository. Errors: no empty place there.
+pub(crate) fn create_store(
+    address: &Address,
+    access: &Access,
+    environment: &Environment,
+) -> Result<Arc<dyn ObjectStore>, Failure> {
+    let Address::Folder(path) = address;
+    let store = LocalStore::create(path).map_err(|error| not_created(path, error))?;
+    Ok(access.around(Arc::new(store), environment))
 }
 
 fn not_created(path: &Path, error: StoreError) -> Failure {

@@ -83,12 +83,24 @@ pub(crate) enum Command {
     /// Remove recovery points that no rule keeps, or those that are named
     #[command(override_usage = "sonae forget <--keep-<RULE> <VALUE>... | POINT...> [OPTIONS]")]
     Forget(ForgetArgs),
+    /// Copy recovery points to another place
+    Copy(CopyArgs),
+    /// Compare copies of a repository
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepoCommand {
     /// Create a repository in an empty or new folder
-    Init,
+    Init {
+        /// Cut disks where this repository cuts them
+        #[arg(long, value_name = "URL")]
+        chunker_from: Option<String>,
+        /// The password file of that repository
+        #[arg(long, value_name = "FILE", requires = "chunker_from")]
+        from_password_file: Option<PathBuf>,
+    },
     /// Describe the repository
     Info,
     /// Check that everything that must be there is there
@@ -105,12 +117,62 @@ pub(crate) enum RepoCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Bring back from a copy what is damaged or missing
+    Heal {
+        /// Where the copy lies
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// The password file of the copy
+        #[arg(long, value_name = "FILE")]
+        from_password_file: Option<PathBuf>,
+        /// Read all packs to find what is damaged
+        #[arg(long)]
+        read_data: bool,
+        /// Change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Remove locks that were left behind
     Unlock {
         /// Also those that count as in use
         #[arg(long)]
         remove_all: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReplicaCommand {
+    /// Prove without a key that two places hold the same
+    Prove {
+        /// One place
+        #[arg(value_name = "URL")]
+        first: String,
+        /// The other place
+        #[arg(value_name = "URL2")]
+        second: String,
+        /// How many of a hundred packs are read on both sides
+        #[arg(long, value_name = "PERCENT")]
+        sample: Option<String>,
+        /// The number that chooses them
+        #[arg(long, value_name = "N")]
+        seed: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Where to: a folder
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// The password file of the target
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to_password_file: Option<PathBuf>,
+    /// Only the points of this machine
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vm: Option<String>,
+    /// Read what is in the target already
+    #[arg(long)]
+    pub(crate) read_data: bool,
 }
 
 #[derive(Debug, Subcommand)]

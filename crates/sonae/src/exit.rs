@@ -19,12 +19,13 @@ pub(crate) enum Exit {
     ProofFailed = 14,
     NotProven = 15,
     ChangesUntrue = 16,
+    CopyDiffers = 17,
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Done,
         Self::WrongUse,
         Self::OurFault,
@@ -36,6 +37,7 @@ impl Exit {
         Self::ProofFailed,
         Self::NotProven,
         Self::ChangesUntrue,
+        Self::CopyDiffers,
         Self::Interrupted,
     ];
 
@@ -58,6 +60,7 @@ impl Exit {
             Self::ProofFailed => "proof-failed",
             Self::NotProven => "not-proven",
             Self::ChangesUntrue => "changes-untrue",
+            Self::CopyDiffers => "copy-differs",
             Self::Interrupted => "interrupted",
         }
     }
@@ -76,6 +79,7 @@ impl Exit {
             Self::ProofFailed => keys::EXIT_PROOF_FAILED_HEADLINE,
             Self::NotProven => keys::EXIT_NOT_PROVEN_HEADLINE,
             Self::ChangesUntrue => keys::EXIT_CHANGES_UNTRUE_HEADLINE,
+            Self::CopyDiffers => keys::EXIT_COPY_DIFFERS_HEADLINE,
             Self::Interrupted => keys::EXIT_INTERRUPTED_HEADLINE,
         }
     }

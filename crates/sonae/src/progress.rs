@@ -22,6 +22,9 @@ pub(crate) enum Phase {
     Restoring,
     Verifying,
     Checking,
+    Copying,
+    Comparing,
+    Healing,
 }
 
 /// What the command line asks about progress.
@@ -136,6 +139,9 @@ impl Phase {
             Self::Restoring => keys::PROGRESS_PHASE_RESTORING,
             Self::Verifying => keys::PROGRESS_PHASE_VERIFYING,
             Self::Checking => keys::PROGRESS_PHASE_CHECKING,
+            Self::Copying => keys::PROGRESS_PHASE_COPYING,
+            Self::Comparing => keys::PROGRESS_PHASE_COMPARING,
+            Self::Healing => keys::PROGRESS_PHASE_HEALING,
         }
     }
 
@@ -145,6 +151,9 @@ impl Phase {
             Self::Restoring => "restoring",
             Self::Verifying => "verifying",
             Self::Checking => "checking",
+            Self::Copying => "copying",
+            Self::Comparing => "comparing",
+            Self::Healing => "healing",
         }
     }
 }

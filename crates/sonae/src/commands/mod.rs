@@ -2,6 +2,7 @@
 
 mod backup;
 mod diff;
+mod copy;
 mod forget;
 mod key;
 mod limits;
@@ -50,6 +51,8 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
         Command::Restore(args) => restore::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Forget(args) => forget::run(&context, args),
+        Command::Copy(args) => copy::run(&context, args),
+        Command::Replica(command) => copy::prove(&context, command),
     }
 }
 

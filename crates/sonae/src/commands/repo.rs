@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sonae_agent::maintain::RepairMode;
-use sonae_agent::repository::{info, init};
+use sonae_agent::repository::{InitReport, info, init};
 use sonae_agent::verify::{Verdict, check};
 use sonae_agent::{Failure, system_environment};
 use sonae_repo::check::Depth;
@@ -12,20 +12,29 @@ use sonae_text::{keys, number};
 use sonae_types::Message;
 
 use super::verify::{exit_of, print_findings};
-use super::{Context, maintain};
+use super::{Context, copy, maintain};
 use crate::args::RepoCommand;
 use crate::exit::Exit;
+use crate::output::Output;
 use crate::progress::{Phase, shown};
 
 pub(super) fn run(context: &Context<'_>, command: &RepoCommand) -> Result<Exit, Failure> {
     match command {
-        RepoCommand::Init => create(context),
+        RepoCommand::Init { chunker_from: None, .. } => create(context),
+        RepoCommand::Init { chunker_from: Some(from), from_password_file } => {
+            copy::create_alike(context, from, from_password_file.as_deref())
+        }
         RepoCommand::Info => describe(context),
         RepoCommand::Check { read_data: false } => check_all(context, Depth::Structure),
         RepoCommand::Check { read_data: true } => check_all(context, Depth::Data),
         RepoCommand::KeylessCheck => maintain::keyless(context),
         RepoCommand::RepairIndex { dry_run: true } => maintain::repair(context, RepairMode::DryRun),
         RepoCommand::RepairIndex { dry_run: false } => maintain::repair(context, RepairMode::Done),
+        RepoCommand::Heal { from, from_password_file, read_data, dry_run } => {
+            let depth = if *read_data { Depth::Data } else { Depth::Structure };
+            let mode = if *dry_run { RepairMode::DryRun } else { RepairMode::Done };
+            copy::heal_from(context, from, from_password_file.as_deref(), depth, mode)
+        }
         RepoCommand::Unlock { remove_all: true } => maintain::unlock(context, Unlock::All),
         RepoCommand::Unlock { remove_all: false } => maintain::unlock(context, Unlock::Worthless),
     }
@@ -35,12 +44,15 @@ fn create(context: &Context<'_>) -> Result<Exit, Failure> {
     // The password first: a wrong file must not leave an empty repository behind.
     let (address, password) = (context.address()?, context.password()?);
     let report = init(&address, &context.access, system_environment(), &password)?;
-    context
-        .output
-        .say(&Message::new(keys::REPO_INIT_DONE).with("location", &report.location).with("id", report.id));
-    context.output.say(&Message::new(keys::REPO_INIT_PASSWORD_ADVICE));
-    context.output.document(&report);
-    Ok(Exit::Done)
+    Ok(created(context.output, &report))
+}
+
+/// Says that a repository was made.
+pub(super) fn created(output: &Output, report: &InitReport) -> Exit {
+    output.say(&Message::new(keys::REPO_INIT_DONE).with("location", &report.location).with("id", report.id));
+    output.say(&Message::new(keys::REPO_INIT_PASSWORD_ADVICE));
+    output.document(report);
+    Exit::Done
 }
 
 fn describe(context: &Context<'_>) -> Result<Exit, Failure> {

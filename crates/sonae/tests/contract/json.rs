@@ -9,7 +9,8 @@ use crate::golden;
 use crate::world::{Run, World};
 
 /// Fields whose texts are a fixed set of words, and so belong to the shape.
-const WORDS: [&str; 8] = ["mode", "reason", "kind", "verdict", "state", "consistency", "name", "begun"];
+const WORDS: [&str; 10] =
+    ["mode", "reason", "kind", "verdict", "state", "consistency", "name", "begun", "wrong", "cure"];
 
 /// The value with types in place of values; of a list, the shapes that its elements have.
 fn shape(field: &str, value: &Value) -> Value {
@@ -50,7 +51,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 17] = [
+    let commands: [(&str, Vec<&str>); 20] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
@@ -66,6 +67,9 @@ fn every_command_answers_with_a_document_of_its_shape() {
         ("verify --all", vec!["verify", "--all"]),
         ("restore", [latest("restore"), restore.to_vec()].concat()),
         ("forget", vec!["forget", "--keep-daily", "1", "--dry-run"]),
+        ("copy", vec!["copy", "--to", "copy"]),
+        ("replica prove", vec!["replica", "prove", "repo", "copy"]),
+        ("repo heal", vec!["repo", "heal", "--from", "copy"]),
         // Last, because a key of the usual cost makes everything behind it slow.
         ("key add", vec!["key", "add", "--new-password-file", "new-password"]),
         ("key list", vec!["key", "list"]),
@@ -78,6 +82,13 @@ fn every_command_answers_with_a_document_of_its_shape() {
     std::fs::rename(world.path("repo/data"), world.path("data")).unwrap();
     std::fs::create_dir(world.path("repo/data")).unwrap();
     add(&mut all, "repo check that finds damage", &world.json(&["repo", "check"], 13));
+    add(&mut all, "copy that finds damage", &world.json(&["copy", "--to", "other"], 13));
+    add(
+        &mut all,
+        "replica prove that finds differences",
+        &world.json(&["replica", "prove", "repo", "copy"], 17),
+    );
+    add(&mut all, "repo heal that heals", &world.json(&["repo", "heal", "--from", "copy"], 0));
     golden::check("shapes.txt", &all);
 }
 
