@@ -7,8 +7,8 @@
 mod assemble;
 pub mod backup;
 pub mod changes;
-pub mod diff;
 pub mod copy;
+pub mod diff;
 pub mod failure;
 pub mod findings;
 pub mod forget;

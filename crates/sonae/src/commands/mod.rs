@@ -1,8 +1,8 @@
 //! What each command does: arguments become a request, the request an operation, the report output.
 
 mod backup;
-mod diff;
 mod copy;
+mod diff;
 mod forget;
 mod key;
 mod limits;
