@@ -1,6 +1,7 @@
 //! The key of every message, as constants. Texts live in the catalogues and nowhere else.
 //!
-//! To add a message, add a line here and one to each catalogue; the tests name what is missing.
+//! To add a message, add a line here (one of the help: in `keys/help.rs`) and one to each catalogue; the tests name what
+//! is missing.
 
 use sonae_types::MessageKey;
 
@@ -11,9 +12,19 @@ macro_rules! keys {
             pub const $name: MessageKey = MessageKey::new($text);
         )*
 
-        /// Every key.
+        /// Every key of this file.
         pub const ALL: &[MessageKey] = &[$($name),*];
     };
+}
+
+pub mod help;
+
+// `ALL` is the one of this file; those of the help are in `all`.
+pub use help::*;
+
+/// Every key.
+pub fn all() -> impl Iterator<Item = MessageKey> {
+    ALL.iter().chain(help::ALL).copied()
 }
 
 keys! {
@@ -390,89 +401,6 @@ keys! {
     REPLICA_PROVE_DAMAGED_FILE = "replica.prove.damaged-file",
     REMEDY_REPLICA_DIFFERS = "remedy.replica.differs",
     REMEDY_REPLICA_DAMAGED = "remedy.replica.damaged",
-
-    // The help of the command line.
-    HELP_HEADING_USAGE = "help.heading.usage",
-    HELP_HEADING_COMMANDS = "help.heading.commands",
-    HELP_HEADING_ARGUMENTS = "help.heading.arguments",
-    HELP_HEADING_OPTIONS = "help.heading.options",
-    HELP_HEADING_GLOBAL = "help.heading.global",
-    HELP_HEADING_EXIT = "help.heading.exit",
-    HELP_LANGUAGE_NOTE = "help.language.note",
-    HELP_COMMAND_SONAE = "help.command.sonae",
-    HELP_COMMAND_REPO = "help.command.repo",
-    HELP_COMMAND_REPO_INIT = "help.command.repo-init",
-    HELP_COMMAND_REPO_INFO = "help.command.repo-info",
-    HELP_COMMAND_REPO_CHECK = "help.command.repo-check",
-    HELP_COMMAND_REPO_UNLOCK = "help.command.repo-unlock",
-    HELP_COMMAND_REPO_KEYLESS_CHECK = "help.command.repo-keyless-check",
-    HELP_COMMAND_REPO_REPAIR_INDEX = "help.command.repo-repair-index",
-    HELP_COMMAND_REPO_HEAL = "help.command.repo-heal",
-    HELP_COMMAND_KEY = "help.command.key",
-    HELP_COMMAND_KEY_ADD = "help.command.key-add",
-    HELP_COMMAND_KEY_LIST = "help.command.key-list",
-    HELP_COMMAND_KEY_REMOVE = "help.command.key-remove",
-    HELP_COMMAND_DIFF = "help.command.diff",
-    HELP_COMMAND_BACKUP = "help.command.backup",
-    HELP_COMMAND_POINTS = "help.command.points",
-    HELP_COMMAND_SHOW = "help.command.show",
-    HELP_COMMAND_VERIFY = "help.command.verify",
-    HELP_COMMAND_RESTORE = "help.command.restore",
-    HELP_COMMAND_FORGET = "help.command.forget",
-    HELP_COMMAND_COPY = "help.command.copy",
-    HELP_COMMAND_REPLICA = "help.command.replica",
-    HELP_COMMAND_REPLICA_PROVE = "help.command.replica-prove",
-    HELP_COMMAND_HELP = "help.command.help",
-    HELP_OPTION_REPO = "help.option.repo",
-    HELP_OPTION_PASSWORD_FILE = "help.option.password-file",
-    HELP_OPTION_LIMIT_UPLOAD = "help.option.limit-upload",
-    HELP_OPTION_LIMIT_DOWNLOAD = "help.option.limit-download",
-    HELP_OPTION_JSON = "help.option.json",
-    HELP_OPTION_QUIET = "help.option.quiet",
-    HELP_OPTION_HELP = "help.option.help",
-    HELP_OPTION_VERSION = "help.option.version",
-    HELP_OPTION_VM = "help.option.vm",
-    HELP_OPTION_READ_DATA = "help.option.read-data",
-    HELP_OPTION_REMOVE_ALL = "help.option.remove-all",
-    HELP_OPTION_REPAIR_DRY_RUN = "help.option.repair-dry-run",
-    HELP_OPTION_NEW_PASSWORD_FILE = "help.option.new-password-file",
-    HELP_OPTION_KEY = "help.option.key",
-    HELP_OPTION_DIFF_FROM = "help.option.diff-from",
-    HELP_OPTION_DIFF_TO = "help.option.diff-to",
-    HELP_OPTION_BACKUP_VM = "help.option.backup-vm",
-    HELP_OPTION_BACKUP_DISK = "help.option.backup-disk",
-    HELP_OPTION_BACKUP_FILE = "help.option.backup-file",
-    HELP_OPTION_BACKUP_CHANGED = "help.option.backup-changed",
-    HELP_OPTION_BACKUP_AUDIT = "help.option.backup-audit",
-    HELP_OPTION_POINT = "help.option.point",
-    HELP_OPTION_POINT_VM = "help.option.point-vm",
-    HELP_OPTION_ALL = "help.option.all",
-    HELP_OPTION_RESTORE_DISK = "help.option.restore-disk",
-    HELP_OPTION_RESTORE_PATH = "help.option.restore-path",
-    HELP_OPTION_RESTORE_TO = "help.option.restore-to",
-    HELP_OPTION_RESTORE_EXISTING = "help.option.restore-existing",
-    HELP_OPTION_FORGET_POINT = "help.option.forget-point",
-    HELP_OPTION_KEEP_LAST = "help.option.keep-last",
-    HELP_OPTION_KEEP_HOURLY = "help.option.keep-hourly",
-    HELP_OPTION_KEEP_DAILY = "help.option.keep-daily",
-    HELP_OPTION_KEEP_WEEKLY = "help.option.keep-weekly",
-    HELP_OPTION_KEEP_MONTHLY = "help.option.keep-monthly",
-    HELP_OPTION_KEEP_YEARLY = "help.option.keep-yearly",
-    HELP_OPTION_KEEP_WITHIN = "help.option.keep-within",
-    HELP_OPTION_KEEP_TAG = "help.option.keep-tag",
-    HELP_OPTION_ZONE = "help.option.zone",
-    HELP_OPTION_FORGET_DRY_RUN = "help.option.forget-dry-run",
-    HELP_OPTION_CHUNKER_FROM = "help.option.chunker-from",
-    HELP_OPTION_FROM_PASSWORD_FILE = "help.option.from-password-file",
-    HELP_OPTION_HEAL_FROM = "help.option.heal-from",
-    HELP_OPTION_HEAL_READ_DATA = "help.option.heal-read-data",
-    HELP_OPTION_COPY_TO = "help.option.copy-to",
-    HELP_OPTION_TO_PASSWORD_FILE = "help.option.to-password-file",
-    HELP_OPTION_COPY_READ_DATA = "help.option.copy-read-data",
-    HELP_OPTION_PROVE_FIRST = "help.option.prove-first",
-    HELP_OPTION_PROVE_SECOND = "help.option.prove-second",
-    HELP_OPTION_PROVE_SAMPLE = "help.option.prove-sample",
-    HELP_OPTION_PROVE_SEED = "help.option.prove-seed",
 
     // Headings of tables and labels of lists.
     HEADING_POINT_ID = "heading.point.id",

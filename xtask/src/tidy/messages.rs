@@ -7,6 +7,7 @@ use super::rust;
 use super::tree::Tree;
 
 const KEYS: &str = "crates/sonae-text/src/keys.rs";
+const HELP_KEYS: &str = "crates/sonae-text/src/keys/help.rs";
 const TEXT_ROOM: &str = "crates/sonae-text";
 /// The last ring, where most texts are chosen.
 const COMMAND_LINE: &str = "crates/sonae";
@@ -14,7 +15,8 @@ const DOCUMENT: &str = "docs/errors.md";
 const CATALOGUES: [&str; 2] = ["crates/sonae-text/catalogue/ja.txt", "crates/sonae-text/catalogue/en.txt"];
 
 pub(super) fn check(tree: &Tree, report: &mut Report) {
-    let constants = constants(tree.content(KEYS).unwrap_or_default());
+    let mut constants = constants(tree.content(KEYS).unwrap_or_default());
+    constants.extend(self::constants(tree.content(HELP_KEYS).unwrap_or_default()));
     let catalogues = CATALOGUES.map(|path| (path, entries(tree.content(path).unwrap_or_default())));
     for (path, entries) in &catalogues {
         for key in constants.values().filter(|key| !entries.contains(*key)) {
@@ -24,7 +26,11 @@ pub(super) fn check(tree: &Tree, report: &mut Report) {
             report.find(path, None, format!("{key} has no constant in {KEYS}"));
         }
     }
-    for text in tree.sources().map(|(_, text)| text).filter(|text| text.path != KEYS && !text.is_test()) {
+    for text in tree
+        .sources()
+        .map(|(_, text)| text)
+        .filter(|text| ![KEYS, HELP_KEYS].contains(&text.path.as_str()) && !text.is_test())
+    {
         let code = rust::without_tests(&text.content).join("\n");
         for key in
             written_out(&code).filter(|key| !catalogues.iter().all(|(_, entries)| entries.contains(key)))
