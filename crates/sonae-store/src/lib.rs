@@ -17,6 +17,7 @@ pub mod local;
 pub mod memory;
 pub mod patience;
 pub mod retry;
+pub mod s3;
 #[cfg(test)]
 mod testing;
 pub mod throttle;
@@ -28,6 +29,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use patience::Patience;
 pub use retry::{Repeats, RetryPolicy, RetryStore};
+pub use s3::{S3Access, S3OpenError, S3Place, S3Store};
 pub use throttle::{Limit, Limits, Rate, ThrottleStore};
 
 /// The kinds of files a repository has (docs/format.md, "Files").

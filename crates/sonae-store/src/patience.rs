@@ -45,6 +45,11 @@ impl Patience {
         self.clock.monotonic()
     }
 
+    /// Whether going on makes sense.
+    pub(crate) fn goes_on(&self) -> bool {
+        (self.may_go_on)()
+    }
+
     pub(crate) fn wait(&self, span: Duration) -> Waited {
         self.wait_until(self.now().saturating_add(span))
     }
@@ -54,7 +59,7 @@ impl Patience {
             let Some(left) = due.checked_sub(self.now()).filter(|left| !left.is_zero()) else {
                 return Waited::ToTheEnd;
             };
-            if !(self.may_go_on)() {
+            if !self.goes_on() {
                 return Waited::GaveUp;
             }
             self.clock.sleep(left.clamp(SHORTEST_SLEEP, ASK_EVERY));

@@ -66,6 +66,14 @@ impl RetryPolicy {
         longest_total_wait: Duration::from_secs(10),
     };
 
+    /// For a store behind a network: about two minutes, in which a gateway restarts and a line comes back.
+    pub const NETWORK: Self = Self {
+        tries: NonZeroU32::new(12).unwrap(),
+        first_wait: Duration::from_millis(500),
+        longest_wait: Duration::from_secs(20),
+        longest_total_wait: Duration::from_mins(2),
+    };
+
     /// How long to wait after that many tries; none when they were enough. `jitter` is any number.
     ///
     /// A wait is between half of its length and all of it, so that those who failed together do not come back together.
