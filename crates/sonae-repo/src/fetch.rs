@@ -1,4 +1,8 @@
 //! Reading many blobs: sorted as they lie in the packs, neighbours fetched together, opened on all processors.
+//!
+//! What is fetched and what is opened are different threads: a store behind a network takes long to begin to answer and
+//! answers many at once, while processors are few. So many runs are under way before the first is opened, within a
+//! bound on their bytes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +14,18 @@ use crate::environment::{Progress, Stop};
 use crate::index::{Index, PlaceNumber};
 use crate::reader::{ReadError, processors};
 use crate::repository::Repository;
+use crate::room::{Room, Taken};
 use crate::store::{FileKind, FileName};
 
 /// Most bytes fetched at once.
 const RUN_BYTES_MAX: u64 = 4 << 20;
 /// Bytes that nobody wants are fetched along when the gap is this small, since asking again costs more.
 const GAP_BYTES_MAX: u64 = 128 << 10;
+
+/// Runs that are asked for at once. At 50 ms for an answer, 16 of 4 MiB are more than a processor can open.
+const FETCHERS: usize = 16;
+/// Bytes that are fetched, or on their way, before they are opened.
+const AHEAD_BYTES_MAX: u64 = 64 << 20;
 
 /// One wanted blob, and what the caller knows it by.
 #[derive(Clone, Copy, Debug)]
@@ -46,31 +56,58 @@ impl Fetch<'_> {
     ) -> Result<(), E> {
         wanted.sort_unstable_by_key(|wanted| (self.index.storage_order(wanted.place), wanted.tag));
         let runs = self.cut_into_runs(&wanted);
-        let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
+        let (next, opened) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let fail = |error: E| {
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             next.store(runs.len(), Ordering::Relaxed);
         };
+        let room = Room::new(AHEAD_BYTES_MAX);
+        let (send_fetched, fetched) = crossbeam_channel::bounded(FETCHERS);
+        let (give_back, used) = crossbeam_channel::unbounded::<Vec<u8>>();
         std::thread::scope(|scope| {
-            // One thread more than processors, so that one may wait for the store while the others open blobs.
-            for _ in 0..(processors() + 1).min(runs.len()) {
-                scope.spawn(|| {
-                    let mut buffers = Buffers::default();
+            for _ in 0..FETCHERS.min(runs.len()) {
+                let (send_fetched, used) = (send_fetched.clone(), used.clone());
+                let (wanted, runs, room, next) = (&wanted, &runs, &room, &next);
+                scope.spawn(move || {
                     while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcome = self
-                            .stop
-                            .check()
-                            .map_err(E::from)
-                            .and_then(|()| self.run_one(&wanted[run.clone()], &mut buffers, &handle));
-                        if let Err(error) = outcome {
-                            fail(error);
+                        let buffer = used.try_recv().unwrap_or_default();
+                        let run = self.fetch(&wanted[run.clone()], buffer, room);
+                        // Nobody opens any more only where an opener panicked.
+                        if self.stop.check().is_err() || send_fetched.send(run).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(send_fetched);
+            for _ in 0..processors().min(runs.len()) {
+                scope.spawn(|| {
+                    let mut tools = Tools::default();
+                    for run in &fetched {
+                        // After a failure the runs are only taken off the queue.
+                        if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                            continue;
+                        }
+                        let outcome = self.stop.check().map_err(E::from);
+                        match outcome.and_then(|()| self.open(&run, &mut tools, &handle)) {
+                            Ok(()) => drop(opened.fetch_add(1, Ordering::Relaxed)),
+                            Err(error) => fail(error),
+                        }
+                        // A buffer for one huge blob is not kept for the small ones.
+                        if run.buffer.capacity() as u64 <= RUN_BYTES_MAX {
+                            give_back.send(run.buffer).ok();
                         }
                     }
                 });
             }
         });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None if opened.into_inner() == runs.len() => Ok(()),
+            // A fetcher that stopped has left runs that nobody opened.
+            None => Ok(self.stop.check()?),
+        }
     }
 
     fn cut_into_runs(&self, wanted: &[Wanted]) -> Vec<std::ops::Range<usize>> {
@@ -98,31 +135,43 @@ impl Fetch<'_> {
         runs
     }
 
-    fn run_one<E>(
+    /// Reads a run into the buffer, as soon as there is room for it. What cannot be read is told by its state.
+    fn fetch<'w>(&self, wanted: &'w [Wanted], mut buffer: Vec<u8>, room: &'w Room) -> Run<'w> {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
+            return Run { wanted, start: 0, state: RunState::Apart, buffer, _room: room.take(0) };
+        };
+        let (first, last) = (self.index.place(first.place), self.index.place(last.place));
+        let start = u64::from(first.blob.offset);
+        if first.blob.check_lengths().is_err() {
+            return Run { wanted, start, state: RunState::Apart, buffer, _room: room.take(0) };
+        }
+        let len = usize::try_from(last.blob.end().saturating_sub(start)).expect("a run is bounded");
+        let room = room.take(len as u64);
+        buffer.resize(len, 0);
+        // A pack that cannot be read as a run may still give single blobs, or another pack may; `blob` tries them all.
+        let pack = FileName::Hashed(FileKind::Data, first.pack);
+        let state =
+            match self.stop.check().map(|()| self.repository.store.get_range(pack, start, &mut buffer)) {
+                Ok(Ok(())) => RunState::Whole,
+                Ok(Err(_)) | Err(_) => RunState::Unread,
+            };
+        Run { wanted, start, state, buffer, _room: room }
+    }
+
+    /// Opens the blobs of a run.
+    fn open<E>(
         &self,
-        wanted: &[Wanted],
-        buffers: &mut Buffers,
+        run: &Run<'_>,
+        buffers: &mut Tools,
         handle: &impl Fn(u64, Result<&[u8], ReadError>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(()) };
-        let (first, last) = (self.index.place(first.place), self.index.place(last.place));
-        if first.blob.check_lengths().is_err() {
+        let (wanted, start) = (run.wanted, run.start);
+        if run.state == RunState::Apart {
             return wanted
                 .chunk_by(|a, b| a.place == b.place)
                 .try_for_each(|group| self.look_elsewhere(group, &mut buffers.opener, handle));
         }
-        let start = u64::from(first.blob.offset);
-        let len = usize::try_from(last.blob.end().saturating_sub(start)).expect("a run is bounded");
-        if buffers.sealed.len() < len {
-            buffers.sealed.resize(len, 0);
-        }
-        let sealed = &mut buffers.sealed[..len];
-        // A pack that cannot be read as a run may still give single blobs, or another pack may; `blob` tries them all.
-        let fetched = self
-            .repository
-            .store
-            .get_range(FileName::Hashed(FileKind::Data, first.pack), start, sealed)
-            .is_ok();
+        let (sealed, fetched) = (&run.buffer, run.state == RunState::Whole);
         buffers.batch.clear();
         let mut pending = Vec::new();
         for group in wanted.chunk_by(|a, b| a.place == b.place) {
@@ -203,9 +252,28 @@ impl Fetch<'_> {
     }
 }
 
+/// A run of neighbouring blobs as it was fetched.
+struct Run<'w> {
+    wanted: &'w [Wanted],
+    /// Where in the pack the buffer begins.
+    start: u64,
+    state: RunState,
+    buffer: Vec<u8>,
+    _room: Taken<'w>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RunState {
+    /// The buffer holds it.
+    Whole,
+    /// The store did not give it.
+    Unread,
+    /// It makes no sense to read it in one piece: the index states a length that no blob has.
+    Apart,
+}
+
 #[derive(Default)]
-struct Buffers {
-    sealed: Vec<u8>,
+struct Tools {
     batch: BlobBatch,
     opener: BlobOpener,
 }

@@ -27,6 +27,7 @@ mod repair_tests;
 pub mod repository;
 pub mod reseal;
 pub mod restore;
+mod room;
 pub mod snapshot;
 pub mod stored_pack;
 #[cfg(any(test, feature = "testing"))]

@@ -7,6 +7,7 @@ use sonae_types::Digest;
 use crate::blob::{BlobError, BlobKind, BlobOpener};
 use crate::index::{Index, IndexError, IndexedPack, Location, decode_index};
 use crate::repository::Repository;
+use crate::room::{Room, Taken};
 use crate::snapshot::{POINTS_BYTES_MAX, Point, decode_snapshot};
 use crate::store::{FileKind, FileName, Listed, StoreError};
 use crate::tree::{Node, NodeKind, TreeError, decode_tree};
@@ -176,7 +177,7 @@ impl Repository {
         let files = self.store.list(FileKind::Snapshot)?;
         let mut points = Points::default();
         let taken = AtomicU64::new(0);
-        for (id, answer) in in_parallel(&files, |file| self.listed_point(file, &taken)) {
+        for (id, answer) in in_parallel(&files, |file, ahead| self.listed_point(file, ahead, &taken)) {
             match answer {
                 Ok(point) => points.good.push(point),
                 // Removed since the listing.
@@ -192,19 +193,21 @@ impl Repository {
     /// Reads one point.
     pub fn point(&self, id: Digest) -> Result<Point, ReadError> {
         let size = self.store.size(FileName::Hashed(FileKind::Snapshot, id))?;
-        self.listed_point(&Listed { id, size }, &AtomicU64::new(0))
+        self.listed_point(&Listed { id, size }, &Ahead::default(), &AtomicU64::new(0))
     }
 
     /// Reads one of many points, which together take no more memory than is good for us.
-    fn listed_point(&self, &Listed { id, size }: &Listed, taken: &AtomicU64) -> Result<Point, ReadError> {
+    fn listed_point(&self, listed: &Listed, ahead: &Ahead, taken: &AtomicU64) -> Result<Point, ReadError> {
+        let id = listed.id;
         let file = FileName::Hashed(FileKind::Snapshot, id);
-        let json = self.unpacked(FileKind::Snapshot, &Listed { id, size })?;
-        let snapshot = decode_snapshot(&json).map_err(|cause| ReadError::Snapshot { file, cause })?;
-        let more = snapshot.memory_bytes();
-        if POINTS_BYTES_MAX < taken.fetch_add(more, Ordering::Relaxed).saturating_add(more) {
-            return Err(ReadError::Unpacked { file, cause: UnpackedError::TooMany });
-        }
-        Ok(Point { id, snapshot })
+        self.with_unpacked(FileKind::Snapshot, listed, ahead, |json| {
+            let snapshot = decode_snapshot(json).map_err(|cause| ReadError::Snapshot { file, cause })?;
+            let more = snapshot.memory_bytes();
+            if POINTS_BYTES_MAX < taken.fetch_add(more, Ordering::Relaxed).saturating_add(more) {
+                return Err(ReadError::Unpacked { file, cause: UnpackedError::TooMany });
+            }
+            Ok(Point { id, snapshot })
+        })
     }
 
     /// Reads all index files. List the points before, never after: a point listed later may need a newer index.
@@ -228,7 +231,7 @@ impl Repository {
     pub fn index_files(&self) -> Result<IndexFiles, ReadError> {
         let files = self.store.list(FileKind::Index)?;
         let mut read = IndexFiles::default();
-        for (id, packs) in in_parallel(&files, |file| self.listed_index_file(file)) {
+        for (id, packs) in in_parallel(&files, |file, ahead| self.listed_index_file(file, ahead)) {
             match packs {
                 Ok(packs) => read.good.push((id, packs)),
                 // Replaced by a newer file since the listing, which a prune does only under an exclusive lock; then we
@@ -244,13 +247,14 @@ impl Repository {
     /// Reads one index file.
     pub fn index_file(&self, id: Digest) -> Result<Vec<IndexedPack>, ReadError> {
         let size = self.store.size(FileName::Hashed(FileKind::Index, id))?;
-        self.listed_index_file(&Listed { id, size })
+        self.listed_index_file(&Listed { id, size }, &Ahead::default())
     }
 
-    fn listed_index_file(&self, &Listed { id, size }: &Listed) -> Result<Vec<IndexedPack>, ReadError> {
-        let json = self.unpacked(FileKind::Index, &Listed { id, size })?;
-        decode_index(&json)
-            .map_err(|cause| ReadError::Index { file: FileName::Hashed(FileKind::Index, id), cause })
+    fn listed_index_file(&self, listed: &Listed, ahead: &Ahead) -> Result<Vec<IndexedPack>, ReadError> {
+        let file = FileName::Hashed(FileKind::Index, listed.id);
+        self.with_unpacked(FileKind::Index, listed, ahead, |json| {
+            decode_index(json).map_err(|cause| ReadError::Index { file, cause })
+        })
     }
 
     /// Reads a blob, from the next place when one is damaged or gone.
@@ -326,12 +330,25 @@ impl Repository {
     }
 
     /// The JSON document in a file.
-    pub fn unpacked(&self, kind: FileKind, &Listed { id, size }: &Listed) -> Result<Vec<u8>, ReadError> {
+    pub fn unpacked(&self, kind: FileKind, listed: &Listed) -> Result<Vec<u8>, ReadError> {
+        self.with_unpacked(kind, listed, &Ahead::default(), |json| Ok(json.to_vec()))
+    }
+
+    /// Fetches an unpacked file, many at once, and hands over what it holds, one processor for each.
+    fn with_unpacked<T>(
+        &self,
+        kind: FileKind,
+        &Listed { id, size }: &Listed,
+        ahead: &Ahead,
+        read: impl FnOnce(&[u8]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         let file = FileName::Hashed(kind, id);
         let damaged = |cause| ReadError::Unpacked { file, cause };
         check_stored_size(size).map_err(damaged)?;
+        let _room = ahead.bytes.take(size.get());
         let sealed = self.store.get(file)?;
-        decode_unpacked(&self.key, kind, id, &sealed).map_err(damaged)
+        let _turn = ahead.turn();
+        read(&decode_unpacked(&self.key, kind, id, &sealed).map_err(damaged)?)
     }
 }
 
@@ -340,9 +357,39 @@ pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-/// Does the same to every listed file on all processors; answers in the order of the listing.
-pub(crate) fn in_parallel<T: Send>(files: &[Listed], work: impl Fn(&Listed) -> T + Sync) -> Vec<(Digest, T)> {
-    let threads = processors().min(files.len());
+/// Files that are asked for at once.
+const FILES_AT_ONCE: usize = 16;
+/// Bytes of files that are fetched, or on their way, before they are opened; one larger file passes alone.
+const AHEAD_BYTES_MAX: u64 = 32 << 20;
+
+/// What bounds files that are fetched at once: a store behind a network answers many as fast as one.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    bytes: Room,
+    /// Opening takes a processor, and many times the memory of what is stored.
+    openers: Room,
+}
+
+impl Ahead {
+    /// Waits for a processor.
+    pub(crate) fn turn(&self) -> Taken<'_> {
+        self.openers.take(1)
+    }
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { bytes: Room::new(AHEAD_BYTES_MAX), openers: Room::new(processors() as u64) }
+    }
+}
+
+/// Does the same to every listed file, many at once; answers in the order of the listing.
+pub(crate) fn in_parallel<T: Send>(
+    files: &[Listed],
+    work: impl Fn(&Listed, &Ahead) -> T + Sync,
+) -> Vec<(Digest, T)> {
+    let threads = FILES_AT_ONCE.min(files.len());
+    let ahead = Ahead::default();
     let next = AtomicUsize::new(0);
     let mut answers = std::thread::scope(|scope| {
         let workers = (0..threads).map(|_| {
@@ -351,7 +398,7 @@ pub(crate) fn in_parallel<T: Send>(files: &[Listed], work: impl Fn(&Listed) -> T
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = files.get(at) else { return answers };
-                    answers.push((at, file.id, work(file)));
+                    answers.push((at, file.id, work(file, &ahead)));
                 }
             })
         });

@@ -87,7 +87,8 @@ impl Repository {
         let files = self.index_files()?;
         let packs = self.packs_there(&files)?;
         progress.expect(packs.iter().map(|pack| pack.size).sum());
-        let headers = in_parallel(&packs, |pack| {
+        let headers = in_parallel(&packs, |pack, ahead| {
+            let _turn = ahead.turn();
             stop.check().map_err(RepairError::from)?;
             let answer = self.pack_header(pack);
             progress.advance(pack.size);
