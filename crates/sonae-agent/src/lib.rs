@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod keys;
 pub mod maintain;
 mod parent;
+pub mod probe;
 pub mod replica;
 pub mod repository;
 pub mod restore;

@@ -1,5 +1,6 @@
 //! Repositories by address: created, opened, described.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use sonae_repo::crypto::{KdfCost, Password};
 use sonae_repo::environment::Environment;
 use sonae_repo::repository::OpenError;
 use sonae_repo::store::{
-    FileKind, Limits, LocalStore, ObjectStore, Patience, Repeats, RetryPolicy, RetryStore, StoreError,
-    ThrottleStore,
+    FileKind, Limits, LocalStore, ObjectStore, Patience, Repeats, RetryPolicy, RetryStore, S3Access,
+    S3OpenError, S3Place, S3Store, StoreError, ThrottleStore,
 };
 use sonae_repo::{Repository, Stop};
 use sonae_text::keys;
@@ -22,6 +23,8 @@ use crate::failure::{Failure, Fault};
 pub enum Address {
     /// A folder on this machine.
     Folder(PathBuf),
+    /// A bucket of an object store, or a part of one.
+    Bucket(S3Place),
 }
 
 /// How the place of a repository is worked with.
@@ -31,6 +34,8 @@ pub struct Access {
     pub stop: Stop,
     /// How fast files are written there and read from there.
     pub limits: Limits,
+    /// How an object store is entered, where the place is in one.
+    pub s3: S3Access,
     /// Counts the operations that had to be repeated.
     pub repeats: Repeats,
 }
@@ -68,17 +73,29 @@ pub struct InfoReport {
 }
 
 impl Address {
-    /// The address that a text names: a path, or `local:PATH`. Errors: empty, or a kind that is not known.
+    /// The address that a text names: a path, `local:PATH`, or `s3:http://HOST:PORT/BUCKET/PREFIX` as in restic. Errors:
+    /// empty, or a kind that is not known.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let refused = || {
             Failure::new(Fault::WrongUse, Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", text))
                 .remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS))
         };
+        if let Some(place) = text.strip_prefix("s3:") {
+            return match S3Place::parse(place) {
+                Ok(place) => Ok(Self::Bucket(place)),
+                // What is wrong may be that there are keys in it, so the text is not told again.
+                Err(error) => {
+                    let message = Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", "s3:…");
+                    let failure = Failure::new(Fault::WrongUse, message);
+                    Err(failure.remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS)).because(error))
+                }
+            };
+        }
         let path = text.strip_prefix("local:").unwrap_or(text);
         if path.is_empty() {
             return Err(refused());
         }
-        // `s3:`, `sftp:` and the like are addresses of plain restic; a folder of such a name would be a surprise.
+        // `sftp:`, `rest:` and the like are addresses of plain restic; a folder of such a name would be a surprise.
         match text.split_once(':') {
             Some((kind, _)) if kind != "local" && !kind.contains('/') && !Path::new(text).exists() => {
                 Err(refused())
@@ -86,20 +103,48 @@ impl Address {
             _ => Ok(Self::Folder(PathBuf::from(path))),
         }
     }
+
+    /// How long it makes sense to repeat what fails there.
+    fn retry_policy(&self) -> RetryPolicy {
+        match self {
+            Self::Folder(_) => RetryPolicy::FOLDER,
+            Self::Bucket(_) => RetryPolicy::NETWORK,
+        }
+    }
+}
+
+/// Without secrets.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Bucket(place) => place.fmt(f),
+        }
+    }
 }
 
 impl Access {
     /// The store, held back and repeated: each try of an operation is held back anew, since its bytes flow anew.
-    fn around(&self, store: Arc<dyn ObjectStore>, environment: &Environment) -> Arc<dyn ObjectStore> {
-        let stop = self.stop.clone();
-        let patience = Patience::new(Arc::clone(&environment.clock), move || stop.check().is_ok());
+    fn around(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        policy: RetryPolicy,
+        environment: &Environment,
+    ) -> Arc<dyn ObjectStore> {
+        let patience = self.patience(environment);
         let store = if self.limits == Limits::default() {
             store
         } else {
             Arc::new(ThrottleStore::new(store, self.limits, patience.clone()))
         };
         let entropy = Arc::clone(&environment.entropy);
-        Arc::new(RetryStore::new(store, RetryPolicy::FOLDER, patience, entropy, self.repeats.clone()))
+        Arc::new(RetryStore::new(store, policy, patience, entropy, self.repeats.clone()))
+    }
+
+    /// Waits as long as no stop is asked for.
+    pub(crate) fn patience(&self, environment: &Environment) -> Patience {
+        let stop = self.stop.clone();
+        Patience::new(Arc::clone(&environment.clock), move || stop.check().is_ok())
     }
 }
 
@@ -132,15 +177,31 @@ impl InitReport {
     }
 }
 
-/// Makes the place of a new repository. Errors: no empty place there.
-pub(crate) fn create_store(
+/// Makes the place of a new repository ready: a folder, or a bucket. Errors: there is anything in it already.
+pub fn create_store(
     address: &Address,
     access: &Access,
     environment: &Environment,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
-    let Address::Folder(path) = address;
-    let store = LocalStore::create(path).map_err(|error| not_created(path, error))?;
-    Ok(access.around(Arc::new(store), environment))
+    let store: Arc<dyn ObjectStore> = match address {
+        Address::Folder(path) => {
+            Arc::new(LocalStore::create(path).map_err(|error| not_created(path, error))?)
+        }
+        Address::Bucket(place) => {
+            let created = S3Store::create(place, &access.s3, access.patience(environment));
+            Arc::new(created.map_err(|error| bucket_not_created(address, error))?)
+        }
+    };
+    Ok(access.around(store, address.retry_policy(), environment))
+}
+
+fn bucket_not_created(address: &Address, error: StoreError) -> Failure {
+    if !matches!(error, StoreError::Exists { .. }) {
+        return error.into();
+    }
+    let message = Message::new(keys::ERROR_REPOSITORY_EXISTS).with("location", address);
+    let remedy = Message::new(keys::REMEDY_REPOSITORY_EXISTS);
+    Failure::new(Fault::WrongUse, message).remedy(remedy).because(error)
 }
 
 fn not_created(path: &Path, error: StoreError) -> Failure {
@@ -184,23 +245,36 @@ pub fn open(
 }
 
 /// Opens the place of a repository; whether one is there is not looked at. Errors: no such place.
-pub(crate) fn open_store(
+pub fn open_store(
     address: &Address,
     access: &Access,
     environment: &Environment,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
-    let Address::Folder(path) = address;
+    let store = bare_store(address, access, environment)?;
+    Ok(access.around(store, address.retry_policy(), environment))
+}
+
+/// The same, neither held back nor repeated.
+pub(crate) fn bare_store(
+    address: &Address,
+    access: &Access,
+    environment: &Environment,
+) -> Result<Arc<dyn ObjectStore>, Failure> {
     let missing = || {
-        Failure::new(
-            Fault::NoRepository,
-            Message::new(keys::ERROR_REPOSITORY_MISSING).with("location", path.display()),
-        )
-        .remedy(Message::new(keys::REMEDY_REPOSITORY_MISSING))
+        let message = Message::new(keys::ERROR_REPOSITORY_MISSING).with("location", address);
+        Failure::new(Fault::NoRepository, message).remedy(Message::new(keys::REMEDY_REPOSITORY_MISSING))
     };
-    match LocalStore::open(path) {
-        Ok(store) => Ok(access.around(Arc::new(store), environment)),
-        Err(error) if !path.is_dir() => Err(missing().because(error)),
-        Err(error) => Err(error.into()),
+    match address {
+        Address::Folder(path) => match LocalStore::open(path) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) if !path.is_dir() => Err(missing().because(error)),
+            Err(error) => Err(error.into()),
+        },
+        Address::Bucket(place) => match S3Store::open(place, &access.s3, access.patience(environment)) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error @ S3OpenError::NoBucket { .. }) => Err(missing().because(error)),
+            Err(S3OpenError::Store(error)) => Err(error.into()),
+        },
     }
 }
 
@@ -253,7 +327,7 @@ mod tests {
             changes: ChangeMaps::default(),
         };
         let store = FaultStore::planned(Arc::new(MemoryStore::new()), plan);
-        let store = access.around(Arc::new(store), environment);
+        let store = access.around(Arc::new(store), RetryPolicy::FOLDER, environment);
         let password = Password::from_file_bytes(b"secret");
         let repository = Repository::init(store, environment.clone(), &password, KdfCost::FOR_TESTS)?;
         backup(&repository, &request, &access.repeats, &access.stop, &Progress::default())

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     reason = "flags as they are typed; the methods give them their names"
 )]
 pub(crate) struct Global {
-    /// Where the repository lies: a folder
+    /// Where the repository lies: a folder, or a place in an object store
     #[arg(long, global = true, value_name = "URL", env = "SONAE_REPO")]
     pub(crate) repo: Option<String>,
     /// The file that holds the password and nothing else
@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Compare copies of a repository
     #[command(subcommand)]
     Replica(ReplicaCommand),
+    /// Try out places for repositories
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,6 +140,16 @@ pub(crate) enum RepoCommand {
         /// Also those that count as in use
         #[arg(long)]
         remove_all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Find out what a place can do, by doing it; nothing stays there
+    Probe {
+        /// The place, as for --repo
+        #[arg(value_name = "URL")]
+        url: String,
     },
 }
 

@@ -112,6 +112,8 @@ fn about(path: &str) -> Option<MessageKey> {
         "copy" => keys::HELP_COMMAND_COPY,
         "replica" => keys::HELP_COMMAND_REPLICA,
         "replica prove" => keys::HELP_COMMAND_REPLICA_PROVE,
+        "store" => keys::HELP_COMMAND_STORE,
+        "store probe" => keys::HELP_COMMAND_STORE_PROBE,
         _ => return None,
     })
 }
@@ -170,6 +172,7 @@ fn option(path: &str, id: &str) -> Option<MessageKey> {
         ("forget", "keep_within") => keys::HELP_OPTION_KEEP_WITHIN,
         ("forget", "keep_tags") => keys::HELP_OPTION_KEEP_TAG,
         ("forget", "zone") => keys::HELP_OPTION_ZONE,
+        ("store probe", "url") => keys::HELP_OPTION_PROBE_URL,
         ("forget", "dry_run") => keys::HELP_OPTION_FORGET_DRY_RUN,
         _ => return None,
     })

@@ -7,9 +7,11 @@ mod forget;
 mod key;
 mod limits;
 mod maintain;
+mod object_store;
 mod points;
 mod repo;
 mod restore;
+mod store;
 mod verify;
 
 use std::path::Path;
@@ -27,6 +29,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::progress::Show;
 use limits::limits;
+use object_store::s3_access;
 
 /// What every command works with.
 pub(crate) struct Context<'a> {
@@ -39,7 +42,7 @@ pub(crate) struct Context<'a> {
 /// Does what the arguments ask.
 pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result<Exit, Failure> {
     let limits = limits(&arguments.global)?;
-    let access = Access { stop: stop.clone(), limits, repeats: Repeats::default() };
+    let access = Access { stop: stop.clone(), limits, s3: s3_access()?, repeats: Repeats::default() };
     let context = Context { global: &arguments.global, output, stop, access };
     match &arguments.command {
         Command::Repo(command) => repo::run(&context, command),
@@ -53,6 +56,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
         Command::Forget(args) => forget::run(&context, args),
         Command::Copy(args) => copy::run(&context, args),
         Command::Replica(command) => copy::prove(&context, command),
+        Command::Store(command) => store::run(&context, command),
     }
 }
 

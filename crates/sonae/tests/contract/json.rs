@@ -9,15 +9,27 @@ use crate::golden;
 use crate::world::{Run, World};
 
 /// Fields whose texts are a fixed set of words, and so belong to the shape.
-const WORDS: [&str; 10] =
-    ["mode", "reason", "kind", "verdict", "state", "consistency", "name", "begun", "wrong", "cure"];
+const WORDS: [&str; 12] = [
+    "mode",
+    "reason",
+    "kind",
+    "verdict",
+    "state",
+    "consistency",
+    "name",
+    "begun",
+    "wrong",
+    "cure",
+    "ability",
+    "answer",
+];
 
 /// The value with types in place of values; of a list, the shapes that its elements have.
 fn shape(field: &str, value: &Value) -> Value {
     match value {
         Value::Null => "null".into(),
         Value::Bool(_) => "boolean".into(),
-        Value::Number(number) => if number.is_u64() { "whole number" } else { "number" }.into(),
+        Value::Number(number) => if number.is_f64() { "number" } else { "whole number" }.into(),
         Value::String(text) if WORDS.contains(&field) => text.as_str().into(),
         Value::String(_) => "text".into(),
         Value::Array(values) => {
@@ -51,7 +63,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 20] = [
+    let commands: [(&str, Vec<&str>); 21] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
@@ -70,6 +82,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         ("copy", vec!["copy", "--to", "copy"]),
         ("replica prove", vec!["replica", "prove", "repo", "copy"]),
         ("repo heal", vec!["repo", "heal", "--from", "copy"]),
+        ("store probe", vec!["store", "probe", "."]),
         // Last, because a key of the usual cost makes everything behind it slow.
         ("key add", vec!["key", "add", "--new-password-file", "new-password"]),
         ("key list", vec!["key", "list"]),
