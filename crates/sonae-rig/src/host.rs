@@ -81,16 +81,16 @@ pub fn poll_every<T>(
         if watch.elapsed() >= limit {
             return Ok(None);
         }
-        pause(gap);
+        take_time(gap);
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the rig is an edge: between two looks at a condition it lets others work"
+    reason = "the rig is an edge: between two looks at a condition it lets others work, and it plays slow lines"
 )]
-fn pause(gap: Duration) {
-    std::thread::sleep(gap);
+pub(crate) fn take_time(span: Duration) {
+    std::thread::sleep(span);
 }
 
 /// Finds a program on the path or where Debian keeps the administrator's programs.

@@ -10,6 +10,7 @@ use sonae_rig::corpus::{self, CorpusArgs, DayArgs, MapArgs};
 use sonae_rig::demo::report::{Overall, Text};
 use sonae_rig::demo::say::Say;
 use sonae_rig::demo::{self, Audience};
+use sonae_rig::distance::{self, DistanceArgs};
 use sonae_rig::golden::{self, GoldenCommand};
 use sonae_rig::guest::{self, Tools};
 use sonae_rig::host::{self, Interrupted};
@@ -46,6 +47,7 @@ enum Command {
     Chunking(ChunkingArgs),
     Runs(RunsArgs),
     Torture(TortureArgs),
+    Distance(DistanceArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +112,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Chunking(args) => chunking::run(&args)?,
         Command::Runs(args) => runs::run(&args)?,
         Command::Torture(args) => torment(&args)?,
+        Command::Distance(args) => distance::run(&args, &sonae::beside(&std::env::current_exe()?)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

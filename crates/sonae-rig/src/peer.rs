@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::host::{self, Missing};
+use crate::radosgw;
 
 /// The first release that may count as newer: `restore --sparse`, format 2 and `rewrite` are all in it.
 const NEWER_SINCE: (u32, u32) = (0, 18);
@@ -171,6 +172,7 @@ impl Peer {
         for name in ["RESTIC_PASSWORD", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY"] {
             command.env_remove(name);
         }
+        radosgw::give_keys(&mut command);
         command.args(["--no-cache", "--repo"]).arg(&place.repository);
         command.arg("--password-file").arg(&place.password_file).args(args);
         command.current_dir(folder);

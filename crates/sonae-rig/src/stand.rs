@@ -17,6 +17,7 @@ use crate::content::Content;
 use crate::golden::copy_repository;
 use crate::host::{self, Missing};
 use crate::peer::Place;
+use crate::radosgw;
 
 /// The password of every stand.
 pub const PASSWORD: &str = "a password for a test";
@@ -26,6 +27,7 @@ pub const PASSWORD: &str = "a password for a test";
 pub struct Stand {
     folder: tempfile::TempDir,
     program: PathBuf,
+    repository: PathBuf,
 }
 
 /// How a run of the program ended.
@@ -70,9 +72,18 @@ impl Stand {
     /// The same with a program at a known place.
     pub fn over(program: PathBuf) -> Result<Self> {
         ensure!(program.is_file(), "{} is not there: cargo build -p sonae", program.display());
-        let stand = Self { folder: tempfile::tempdir()?, program };
+        let folder = tempfile::tempdir()?;
+        let repository = folder.path().join("repository");
+        let stand = Self { folder, program, repository };
         std::fs::write(stand.path("password"), format!("{PASSWORD}\n"))?;
         Ok(stand)
+    }
+
+    /// The same stand with its repository at another place, which may be an address in an object store.
+    #[must_use]
+    pub fn at_address(mut self, address: &str) -> Self {
+        self.repository = PathBuf::from(address);
+        self
     }
 
     /// A folder with an empty repository.
@@ -130,7 +141,7 @@ impl Stand {
     /// The repository and its password.
     #[must_use]
     pub fn place(&self) -> Place {
-        Place { repository: self.path("repository"), password_file: self.path("password") }
+        Place { repository: self.repository.clone(), password_file: self.path("password") }
     }
 
     /// Runs the program over the repository.
@@ -163,6 +174,7 @@ impl Stand {
         let mut command = host::command(&self.program);
         // Whatever the person has set for their own repository must not reach this one.
         command.env_remove("SONAE_REPO").env_remove("SONAE_PASSWORD_FILE").env("SONAE_LANG", "en");
+        radosgw::give_keys(&mut command);
         command.args(["--json", "--quiet", "--repo"]).arg(&place.repository);
         command.arg("--password-file").arg(&place.password_file).args(args);
         command
@@ -262,7 +274,9 @@ pub fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| format!("{value} is no number"))
 }
 
-fn password() -> Password {
+/// The password of every stand as a repository takes it.
+#[must_use]
+pub fn password() -> Password {
     Password::from_file_bytes(PASSWORD.as_bytes())
 }
 
