@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupRequest, DiskRequest, Format, backup};
+use sonae_agent::changes::ChangeMaps;
 use sonae_agent::repository::{Access, Address, create_store, open_store};
 use sonae_agent::verify::{Selection, Verdict, verify};
 use sonae_repo::crypto::KdfCost;
@@ -474,7 +475,8 @@ fn open(address: &Address) -> Result<Repository> {
 
 fn point_at(address: &Address, image: &std::path::Path) -> Result<Digest> {
     let disk = DiskRequest { name: DiskName::parse("vda")?, path: image.to_owned(), format: Format::Raw };
-    let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: vec![] };
+    let changes = ChangeMaps::default();
+    let request = BackupRequest { vm: VmName::parse(VM)?, disks: vec![disk], files: vec![], changes };
     let repository = open(address)?;
     let report = backup(&repository, &request, &Repeats::default(), &Stop::default(), &Progress::default())?;
     Ok(report.point)
