@@ -76,20 +76,17 @@ impl Address {
     /// The address that a text names: a path, `local:PATH`, or `s3:http://HOST:PORT/BUCKET/PREFIX` as in restic. Errors:
     /// empty, or a kind that is not known.
     pub fn parse(text: &str) -> Result<Self, Failure> {
+        // Where keys stand in an address, it is not told again.
+        let shown = if text.contains('@') { "…" } else { text };
         let refused = || {
-            Failure::new(Fault::WrongUse, Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", text))
-                .remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS))
+            Failure::new(
+                Fault::WrongUse,
+                Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", shown),
+            )
+            .remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS))
         };
         if let Some(place) = text.strip_prefix("s3:") {
-            return match S3Place::parse(place) {
-                Ok(place) => Ok(Self::Bucket(place)),
-                // What is wrong may be that there are keys in it, so the text is not told again.
-                Err(error) => {
-                    let message = Message::new(keys::ERROR_REPOSITORY_ADDRESS).with("location", "s3:…");
-                    let failure = Failure::new(Fault::WrongUse, message);
-                    Err(failure.remedy(Message::new(keys::REMEDY_REPOSITORY_ADDRESS)).because(error))
-                }
-            };
+            return S3Place::parse(place).map(Self::Bucket).map_err(|error| refused().because(error));
         }
         let path = text.strip_prefix("local:").unwrap_or(text);
         if path.is_empty() {

@@ -142,8 +142,11 @@ fn settings_machines_and_keys_that_are_not_there() {
             (&["repo", "init", "--repo", "no/where"], "No repository can be made at no/where"),
             (&["points", "--repo", ""], "No repository was named"),
             (&["points", "--repo", "sftp:host:/backup"], "sftp:host:/backup, cannot be understood"),
-            (&["points", "--repo", "s3:bucket"], "no bucket behind the host"),
-            (&["points", "--repo", "s3:http://key:hush@host/b"], "keys do not belong into the address"),
+            (&["points", "--repo", "s3:bucket"], "s3:bucket, cannot be understood"),
+            (
+                &["points", "--repo", "s3:http://key:secret@host/b"],
+                "The place of the repository, …, cannot be",
+            ),
             (&["points", "--password-file", ""], "No password file was named"),
             (&["points", "--password-file", "none"], "The password file none cannot be read"),
             (&["points", "--password-file", "empty"], "The password file empty is empty"),
