@@ -3,6 +3,7 @@
 
 mod chunking;
 mod commands;
+mod copies;
 mod corpus;
 mod days;
 mod engine;
@@ -29,6 +30,8 @@ enum What {
     Engine(engine::Options),
     /// How many chunks and bytes each way of cutting leaves, on the first day and the next.
     Chunking(chunking::Options),
+    /// A copy of a repository and the proof that it is equal, beside `cp` and `restic copy`.
+    Copies(copies::Options),
     /// What an increment reads for runs of changes of four lengths.
     Runs(runs::Options),
 }
@@ -38,6 +41,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.what {
         What::Engine(options) => engine::run(options),
         What::Chunking(options) => chunking::run(options),
+        What::Copies(options) => copies::run(options),
         What::Runs(options) => runs::run(options),
     }
 }
