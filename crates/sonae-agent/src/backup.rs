@@ -192,7 +192,9 @@ pub fn backup(
     stop.check()?;
     lock.confirm()?;
     let snapshot = snapshot(repository, request, &reports, newest, saved, totals, (started, ended));
-    let point = repository.save_point(&snapshot)?;
+    let point = Point { id: repository.save_point(&snapshot)?, snapshot };
+    repository.settle_point(&point, &lock)?;
+    let point = point.id;
     let duration_ms = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(u64::MAX);
     let findings = trusted.findings.iter().map(FindingReport::from).collect();
     // Its removal is the last operation that may have to be repeated.

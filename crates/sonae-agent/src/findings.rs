@@ -144,6 +144,11 @@ impl FindingReport {
         Self::of_pack(FindingKind::PackDamaged, &file.id, chain(&file.cause))
     }
 
+    /// A pack with something in it that cannot be read.
+    pub(crate) fn unreadable_in_pack(pack: &Digest, detail: &str) -> Self {
+        Self::of_pack(FindingKind::PackDamaged, pack, detail)
+    }
+
     /// An index file that cannot be read.
     pub(crate) fn damaged_index(file: &DamagedFile) -> Self {
         DamagedReport { path: format!("index/{}", file.id), detail: chain(&file.cause) }.into()

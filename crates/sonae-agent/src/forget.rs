@@ -12,7 +12,7 @@ use sonae_core::retention::{
 };
 use sonae_repo::forget::{ForgetCause, ForgetError};
 use sonae_repo::index::Index;
-use sonae_repo::lock::{LockError, LockKind};
+use sonae_repo::lock::LockError;
 use sonae_repo::reader::Points;
 use sonae_repo::snapshot::Point;
 use sonae_repo::store::StoreError;
@@ -22,6 +22,7 @@ use sonae_types::{Digest, Message, Timestamp, VmName};
 
 use crate::failure::{Failure, Fault};
 use crate::findings::DamagedReport;
+use crate::prune::lock_to_remove;
 use crate::select::{Selector, select, unknown_vm};
 
 /// What to forget.
@@ -132,7 +133,7 @@ pub fn forget(
             decided(repository, request, stop)
         }
         ForgetMode::Done => {
-            let lock = repository.lock(LockKind::Exclusive)?;
+            let lock = repository.lock_on_full_disk().map_err(lock_to_remove)?;
             let mut report = decided(repository, request, stop)?;
             // The oldest first, so that what an interruption leaves is what is worth most.
             let going = report.machines.iter().flat_map(|machine| machine.remove.iter().rev());

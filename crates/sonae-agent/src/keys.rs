@@ -10,6 +10,7 @@ use sonae_text::keys as text;
 use sonae_types::{Digest, Message};
 
 use crate::failure::{Failure, Fault};
+use crate::prune::lock_to_remove;
 
 /// One password slot.
 #[derive(Debug, Serialize)]
@@ -80,7 +81,7 @@ pub fn add(repository: &Repository, password: &Password) -> Result<KeyChange, Fa
 
 /// Removes the slot whose id begins so. Errors: none, several, or the one in use.
 pub fn remove(repository: &Repository, prefix: &str) -> Result<KeyChange, Failure> {
-    let _lock = repository.lock(LockKind::Exclusive)?;
+    let _lock = repository.lock_on_full_disk().map_err(lock_to_remove)?;
     let found = repository
         .keys()?
         .into_iter()

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod maintain;
 mod parent;
 pub mod probe;
+pub mod prune;
 pub mod replica;
 pub mod repository;
 pub mod restore;

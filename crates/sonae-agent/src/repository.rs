@@ -154,6 +154,8 @@ pub fn init(
 ) -> Result<InitReport, Failure> {
     let store = create_store(address, access, &environment)?;
     let repository = Repository::init(store, environment, password, KdfCost::STANDARD)?;
+    // Without it all is well until the disk is full.
+    drop(repository.make_ballast());
     Ok(InitReport::of(&repository))
 }
 

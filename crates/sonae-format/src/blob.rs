@@ -113,6 +113,12 @@ impl BlobEntry {
         }
     }
 
+    /// The blob's sealed form in its pack. Panics where the pack ends before.
+    pub(crate) fn sealed_in<'a>(&self, pack: &'a [u8]) -> &'a [u8] {
+        let start = usize::try_from(self.offset).expect("a u32 fits");
+        &pack[start..start + usize::try_from(self.length).expect("a u32 fits")]
+    }
+
     /// The first byte of the pack behind this blob.
     #[must_use]
     pub fn end(&self) -> u64 {

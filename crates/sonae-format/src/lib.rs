@@ -14,6 +14,7 @@ pub mod hash;
 pub mod index;
 pub mod json;
 pub mod manifest;
+pub mod mark;
 pub mod pack;
 pub mod polynomial;
 #[cfg(any(test, feature = "testing"))]

@@ -4,9 +4,8 @@
 //! plane or SQL (ARCHITECTURE.md, invariant 1).
 #![warn(missing_docs)]
 
+pub mod ballast;
 pub mod check;
-#[cfg(test)]
-mod check_tests;
 pub mod diff;
 pub mod environment;
 mod fetch;
@@ -18,20 +17,20 @@ pub mod keyless;
 pub mod lock;
 #[cfg(any(test, feature = "testing"))]
 pub mod malice;
-#[cfg(test)]
-mod open_tests;
+pub mod prune;
 pub mod reader;
 pub mod repair;
-#[cfg(test)]
-mod repair_tests;
 pub mod repository;
 pub mod reseal;
 pub mod restore;
 mod room;
+pub mod settle;
 pub mod snapshot;
 pub mod stored_pack;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod trusted;
 pub mod unpacked;
 pub mod verify;
@@ -40,6 +39,6 @@ pub mod walk;
 pub use environment::{Environment, Progress, Stop, Stopped};
 pub use repository::Repository;
 pub use sonae_format::{
-    blob, chunk, compress, config, crypto, hash, index, json, manifest, pack, time, tree,
+    blob, chunk, compress, config, crypto, hash, index, json, manifest, mark, pack, time, tree,
 };
 pub use sonae_store as store;

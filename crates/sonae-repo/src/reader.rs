@@ -187,6 +187,8 @@ impl Repository {
             }
         }
         points.good.sort_by_key(|point| (point.snapshot.taken_at(), point.id));
+        // A listing that names a point twice must not make two of it, of which one may go.
+        points.good.dedup_by_key(|point| point.id);
         Ok(points)
     }
 
@@ -318,7 +320,7 @@ impl Repository {
         Ok(node)
     }
 
-    fn sealed_blob(&self, place: &Location) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn sealed_blob(&self, place: &Location) -> Result<Vec<u8>, ReadError> {
         place.blob.check_lengths().map_err(|cause| ReadError::Blob { pack: place.pack, cause })?;
         let mut sealed = vec![0; place.blob.length as usize];
         self.store.get_range(

@@ -122,7 +122,7 @@ impl Repository {
 
     /// The packs that are there: those that are listed, and those that an index file names and that the store gives
     /// although it does not list them. A listing that lags must not make us forget a pack.
-    fn packs_there(&self, files: &IndexFiles) -> Result<Vec<Listed>, StoreError> {
+    pub(crate) fn packs_there(&self, files: &IndexFiles) -> Result<Vec<Listed>, StoreError> {
         let mut packs = self.store.list(FileKind::Data)?;
         let listed = packs.iter().map(|pack| pack.id).collect::<HashSet<_>>();
         let named = files.good.iter().flat_map(|(_, packs)| packs).map(|pack| pack.id);

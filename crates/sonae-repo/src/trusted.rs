@@ -14,17 +14,17 @@ use crate::store::{FileKind, FileName};
 /// An index to build on, and what was left out of it.
 #[derive(Debug, Default)]
 pub struct TrustedIndex {
-    /// Every blob in it lies in a pack that is there.
+    /// Every blob in it lies in a pack that is there and is not marked to go.
     pub index: Index,
     /// Index files that cannot be read, packs that are gone or too short: damage to be repaired, which a backup heals
     /// for itself by storing those chunks again.
     pub findings: Vec<Finding>,
-    /// Lengths of the chunks in packs that are gone or too short.
+    /// Lengths of the chunks in packs that are gone, too short or marked.
     lost: HashMap<Digest, u32>,
 }
 
 impl TrustedIndex {
-    /// The length of a chunk that was lost with its pack.
+    /// The length of a chunk that was lost with its pack, or may soon be.
     #[must_use]
     pub fn lost_len(&self, chunk: Digest) -> Option<u32> {
         self.lost.get(&chunk).copied()
@@ -37,6 +37,17 @@ impl Repository {
     /// A writer must not fail because something is damaged: that is the night on which a new point is worth most.
     /// Errors: the store cannot be read at all.
     pub fn load_trusted_index(&self) -> Result<TrustedIndex, ReadError> {
+        // What is marked may go while this writer is at work: what it needs of that is stored again. So whoever removes
+        // marked packs after the grace meets no writer that counts on them.
+        let marked = self.marked_packs()?;
+        self.load_index_of_present(|pack| !marked.contains(&pack.id))
+    }
+
+    /// What is listed and there, of packs that `count`.
+    pub(crate) fn load_index_of_present(
+        &self,
+        count: impl Fn(&IndexedPack) -> bool,
+    ) -> Result<TrustedIndex, ReadError> {
         let IndexFiles { good, damaged } = self.index_files()?;
         // The packs after the index: whatever an index file lists was stored before it.
         let there = self.store.list(FileKind::Data)?;
@@ -45,15 +56,16 @@ impl Repository {
         let mut distrusted = HashMap::new();
         for pack in good.iter().flat_map(|(_, packs)| packs) {
             let finding = match sizes.get(&pack.id) {
+                _ if !count(pack) => None,
                 Some(size) if needed(pack) <= *size => {
                     trusted.index.add(pack);
                     continue;
                 }
-                Some(size) => too_short(pack, *size),
-                None => Finding::PackMissing { pack: pack.id },
+                Some(size) => Some(too_short(pack, *size)),
+                None => Some(Finding::PackMissing { pack: pack.id }),
             };
             trusted.lost.extend(pack.blobs.iter().map(|blob| (blob.id, blob.plain_len())));
-            distrusted.insert(pack.id, finding);
+            distrusted.extend(finding.map(|finding| (pack.id, finding)));
         }
         let mut distrusted = distrusted.into_iter().collect::<Vec<_>>();
         distrusted.sort_by_key(|(pack, _)| *pack);

@@ -104,7 +104,12 @@ pub fn decode_unpacked(
 fn expanded_max(kind: FileKind, stored: usize) -> usize {
     let times = match kind {
         FileKind::Index => INDEX_EXPANSION_MAX,
-        FileKind::Key | FileKind::Data | FileKind::Snapshot | FileKind::Lock => EXPANSION_MAX,
+        FileKind::Key
+        | FileKind::Data
+        | FileKind::Snapshot
+        | FileKind::Lock
+        | FileKind::Mark
+        | FileKind::Ballast => EXPANSION_MAX,
     };
     stored.saturating_mul(times).clamp(EXPANDED_BYTES_MIN, UNPACKED_BYTES_MAX)
 }

@@ -299,8 +299,7 @@ fn many_files(store: &dyn ObjectStore) {
     thread::scope(|scope| {
         for writer in 0..8 {
             scope.spawn(move || {
-                for n in 0..25 {
-                    let kind = FileKind::ALL[usize::try_from(n % 5).unwrap()];
+                for (n, kind) in (0..).zip([FileKind::ALL; 5].concat()) {
                     put_new(store, kind, &noise(writer * 1_000 + n, 2_000));
                 }
             });

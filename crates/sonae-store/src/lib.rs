@@ -45,6 +45,10 @@ pub enum FileKind {
     Snapshot,
     /// Who is working here.
     Lock,
+    /// Which packs are to go (docs/format.md, "Pruning").
+    Mark,
+    /// Room that is given up when there is no other.
+    Ballast,
 }
 
 /// The name of one file of a repository.
@@ -253,11 +257,17 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
 
     /// Removes the file. Errors: [`StoreError::NotFound`], [`StoreError::Io`].
     fn remove(&self, name: FileName) -> Result<(), StoreError>;
+
+    /// How much more can be stored; none where the store has no disk of its own that could be full, or does not say.
+    fn room(&self) -> Option<ByteCount> {
+        None
+    }
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Key, Self::Data, Self::Index, Self::Snapshot, Self::Lock];
+    pub const ALL: [Self; 7] =
+        [Self::Key, Self::Data, Self::Index, Self::Snapshot, Self::Lock, Self::Mark, Self::Ballast];
 
     /// The folder where files of this kind lie.
     #[must_use]
@@ -268,6 +278,8 @@ impl FileKind {
             Self::Index => "index",
             Self::Snapshot => "snapshots",
             Self::Lock => "locks",
+            Self::Mark => "sonae/marks",
+            Self::Ballast => "sonae/ballast",
         }
     }
 }

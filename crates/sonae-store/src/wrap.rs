@@ -239,6 +239,10 @@ impl<A: Around> ObjectStore for Wrapped<A> {
     fn remove(&self, name: FileName) -> Result<(), StoreError> {
         self.call(Call::Remove { name }).map(Answer::done)
     }
+
+    fn room(&self) -> Option<ByteCount> {
+        self.inner.room()
+    }
 }
 
 impl Answer {

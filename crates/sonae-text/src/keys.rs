@@ -159,6 +159,9 @@ keys! {
     REMEDY_OPTION_ZONE = "remedy.option.zone",
     REMEDY_OPTION_PERCENT = "remedy.option.percent",
     REMEDY_OPTION_SEED = "remedy.option.seed",
+    REMEDY_OPTION_GRACE = "remedy.option.grace",
+    REMEDY_OPTION_MAX_UNUSED = "remedy.option.max-unused",
+    REMEDY_OPTION_SIZE = "remedy.option.size",
 
     // Errors about what is to be forgotten.
     ERROR_FORGET_NO_RULE = "error.forget.no-rule",
@@ -169,6 +172,12 @@ keys! {
     REMEDY_FORGET_FOREIGN = "remedy.forget.foreign",
     ERROR_FORGET_STOPPED = "error.forget.stopped",
     REMEDY_FORGET_STOPPED = "remedy.forget.stopped",
+    ERROR_PRUNE_POINT = "error.prune.point",
+    REMEDY_PRUNE_POINT = "remedy.prune.point",
+    ERROR_PRUNE_CHANGED = "error.prune.changed",
+    REMEDY_PRUNE_CHANGED = "remedy.prune.changed",
+    ERROR_PRUNE_FULL = "error.prune.full",
+    REMEDY_PRUNE_FULL = "remedy.prune.full",
 
     // Errors about what is read.
     ERROR_SOURCE_MISSING = "error.source.missing",
@@ -250,6 +259,7 @@ keys! {
     PROGRESS_PHASE_COPYING = "progress.phase.copying",
     PROGRESS_PHASE_COMPARING = "progress.phase.comparing",
     PROGRESS_PHASE_HEALING = "progress.phase.healing",
+    PROGRESS_PHASE_PRUNING = "progress.phase.pruning",
     PROGRESS_LINE_FULL = "progress.line.full",
     PROGRESS_TIME_REMAINING = "progress.time.remaining",
     PROGRESS_TIME_UNKNOWN = "progress.time.unknown",
@@ -418,6 +428,14 @@ keys! {
     REMEDY_REPLICA_DIFFERS = "remedy.replica.differs",
     REMEDY_REPLICA_DAMAGED = "remedy.replica.damaged",
 
+    // sonae prune
+    PRUNE_AMOUNT_PACKS = "prune.amount.packs",
+    PRUNE_RUN_DONE = "prune.run.done",
+    PRUNE_RUN_DRY_RUN = "prune.run.dry-run",
+    PRUNE_RUN_WAITING = "prune.run.waiting",
+    PRUNE_PACK_REFUSED = "prune.pack.refused",
+    REMEDY_PRUNE_REFUSED = "remedy.prune.refused",
+
     // Headings of tables and labels of lists.
     HEADING_POINT_ID = "heading.point.id",
     HEADING_POINT_VM = "heading.point.vm",
@@ -453,6 +471,14 @@ keys! {
     HEADING_PROBE_REQUEST = "heading.probe.request",
     HEADING_PROBE_PUT = "heading.probe.put",
     HEADING_PROBE_GET = "heading.probe.get",
+    HEADING_PRUNE_POINTS = "heading.prune.points",
+    HEADING_PRUNE_BEFORE = "heading.prune.before",
+    HEADING_PRUNE_USED = "heading.prune.used",
+    HEADING_PRUNE_REPACKED = "heading.prune.repacked",
+    HEADING_PRUNE_REMOVED = "heading.prune.removed",
+    HEADING_PRUNE_WAITING = "heading.prune.waiting",
+    HEADING_PRUNE_LEFT = "heading.prune.left",
+    HEADING_PRUNE_AFTER = "heading.prune.after",
     HEADING_REPOSITORY_LOCATION = "heading.repository.location",
     HEADING_REPOSITORY_ID = "heading.repository.id",
     HEADING_REPOSITORY_FORMAT = "heading.repository.format",

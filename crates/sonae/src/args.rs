@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Try out places for repositories
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Free the room that no recovery point needs any more
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -286,6 +288,22 @@ pub(crate) struct ForgetArgs {
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
     /// Remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// How long what is of no use stays after it was found
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) grace: Option<String>,
+    /// How much may lie unused in packs that stay
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_unused: Option<String>,
+    /// Most that is repacked in one run
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_repack: Option<String>,
+    /// Change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

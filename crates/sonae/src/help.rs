@@ -114,6 +114,7 @@ fn about(path: &str) -> Option<MessageKey> {
         "replica prove" => keys::HELP_COMMAND_REPLICA_PROVE,
         "store" => keys::HELP_COMMAND_STORE,
         "store probe" => keys::HELP_COMMAND_STORE_PROBE,
+        "prune" => keys::HELP_COMMAND_PRUNE,
         _ => return None,
     })
 }
@@ -174,6 +175,10 @@ fn option(path: &str, id: &str) -> Option<MessageKey> {
         ("forget", "zone") => keys::HELP_OPTION_ZONE,
         ("store probe", "url") => keys::HELP_OPTION_PROBE_URL,
         ("forget", "dry_run") => keys::HELP_OPTION_FORGET_DRY_RUN,
+        ("prune", "grace") => keys::HELP_OPTION_GRACE,
+        ("prune", "max_unused") => keys::HELP_OPTION_MAX_UNUSED,
+        ("prune", "max_repack") => keys::HELP_OPTION_MAX_REPACK,
+        ("prune", "dry_run") => keys::HELP_OPTION_PRUNE_DRY_RUN,
         _ => return None,
     })
 }

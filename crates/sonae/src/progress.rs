@@ -25,6 +25,7 @@ pub(crate) enum Phase {
     Copying,
     Comparing,
     Healing,
+    Pruning,
 }
 
 /// What the command line asks about progress.
@@ -142,6 +143,7 @@ impl Phase {
             Self::Copying => keys::PROGRESS_PHASE_COPYING,
             Self::Comparing => keys::PROGRESS_PHASE_COMPARING,
             Self::Healing => keys::PROGRESS_PHASE_HEALING,
+            Self::Pruning => keys::PROGRESS_PHASE_PRUNING,
         }
     }
 
@@ -154,6 +156,7 @@ impl Phase {
             Self::Copying => "copying",
             Self::Comparing => "comparing",
             Self::Healing => "healing",
+            Self::Pruning => "pruning",
         }
     }
 }

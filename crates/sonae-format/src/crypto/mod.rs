@@ -119,13 +119,17 @@ impl CipherKey {
     /// Errors: [`Forged`] when the code does not match or the text is too short to carry one; `into` is then
     /// untouched. Panics if `into` is shorter than the plaintext.
     pub fn open_into<'a>(&self, sealed: &[u8], into: &'a mut [u8]) -> Result<&'a mut [u8], Forged> {
-        let (iv, text, mac) = split(sealed)?;
-        if !bool::from(self.mac(iv, text).ct_eq(mac)) {
-            return Err(Forged);
-        }
+        self.check(sealed)?;
+        let (iv, text, _mac) = split(sealed)?;
         let into = &mut into[..text.len()];
         self.stream.apply_onto(iv, text, into);
         Ok(into)
+    }
+
+    /// Checks `sealed` without decrypting it. Errors: [`Forged`].
+    pub fn check(&self, sealed: &[u8]) -> Result<(), Forged> {
+        let (iv, text, mac) = split(sealed)?;
+        if bool::from(self.mac(iv, text).ct_eq(mac)) { Ok(()) } else { Err(Forged) }
     }
 
     /// Checks and decrypts `sealed` into a new buffer. Errors: [`Forged`].

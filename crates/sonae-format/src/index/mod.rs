@@ -36,8 +36,16 @@ pub struct Location {
 }
 
 /// The number of a place in the index: small, for long lists of what is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceNumber(u32);
+
+impl PlaceNumber {
+    /// The number, for lists with an entry for every place; below [`Index::len`].
+    #[must_use]
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
 
 impl Index {
     /// Adds what a pack holds. The same pack twice does no harm; a blob in several packs keeps its places, at most
@@ -83,6 +91,16 @@ impl Index {
     #[must_use]
     pub fn number(&self, kind: BlobKind, id: Digest) -> Option<PlaceNumber> {
         self.table.find_numbers(kind, id).next().map(PlaceNumber)
+    }
+
+    /// The number of every place where the blob lies.
+    pub fn numbers(&self, kind: BlobKind, id: Digest) -> impl Iterator<Item = PlaceNumber> + '_ {
+        self.table.find_numbers(kind, id).map(PlaceNumber)
+    }
+
+    /// Every number, with the place that it stands for.
+    pub fn numbered(&self) -> impl Iterator<Item = (PlaceNumber, Location)> + '_ {
+        (0..).map(PlaceNumber).zip(self.iter())
     }
 
     /// The place with this number.

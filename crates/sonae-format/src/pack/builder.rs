@@ -9,7 +9,7 @@ use super::header::write_header;
 use super::{PACK_BLOBS_MAX, PACK_BYTES};
 use crate::blob::{BlobBatch, BlobEntry, BlobError, BlobKind};
 use crate::compress::{Squeezed, Squeezer};
-use crate::crypto::{CipherKey, IV_BYTES, MAC_BYTES, OVERHEAD_BYTES, fresh_iv};
+use crate::crypto::{CipherKey, Forged, IV_BYTES, MAC_BYTES, OVERHEAD_BYTES, fresh_iv};
 use crate::hash::sha256;
 
 /// A pack being filled. Its buffer is reused for one pack after another.
@@ -93,6 +93,45 @@ impl PackBuilder {
         other.len = 0;
     }
 
+    /// Takes over one blob as it lies in another pack, without opening it.
+    pub fn copy(&mut self, entry: &BlobEntry, sealed: &[u8]) {
+        let start = self.len;
+        self.room_for(sealed.len());
+        self.bytes[start..start + sealed.len()].copy_from_slice(sealed);
+        self.len += sealed.len();
+        let offset = u32::try_from(start).expect("a pack is far smaller than 4 GiB");
+        self.blobs.push(BlobEntry { offset, ..*entry });
+    }
+
+    /// Takes out the blobs whose authentication code does not match. Answers what became of each, in order.
+    pub fn take_out_forged(&mut self, key: &CipherKey) -> Vec<Result<(), Forged>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.len = 0;
+        let blobs = std::mem::take(&mut self.blobs);
+        let sort_out = |blob: &BlobEntry| {
+            let sealed = blob.sealed_in(&bytes);
+            key.check(sealed).map(|()| self.copy(blob, sealed))
+        };
+        blobs.iter().map(sort_out).collect()
+    }
+
+    /// Closes a pack of blobs that were copied: header, hash, and then the authentication code of every blob in the
+    /// hashed bytes. They are not opened: who could forge the code could forge all else.
+    ///
+    /// Errors: [`Forged`]; the pack is then as it was before.
+    pub fn seal_copied(&mut self, key: &CipherKey, entropy: &dyn Entropy) -> Result<SealedPack, Forged> {
+        let body = self.len;
+        let mut pack = self.close(key, entropy);
+        match pack.blobs.iter().try_for_each(|blob| key.check(blob.sealed_in(&pack.bytes))) {
+            Ok(()) => Ok(pack),
+            Err(forged) => {
+                pack.bytes.truncate(body);
+                *self = Self { bytes: pack.bytes, len: body, blobs: pack.blobs };
+                Err(forged)
+            }
+        }
+    }
+
     /// Closes the pack: header, hash, and every blob read back from the hashed bytes.
     ///
     /// Errors: [`BlobError`] when a blob does not read back as what it was named; the pack must then be thrown away.
@@ -102,6 +141,12 @@ impl PackBuilder {
         entropy: &dyn Entropy,
         batch: &mut BlobBatch,
     ) -> Result<SealedPack, BlobError> {
+        let pack = self.close(key, entropy);
+        pack.read_back(key, batch)?;
+        Ok(pack)
+    }
+
+    fn close(&mut self, key: &CipherKey, entropy: &dyn Entropy) -> SealedPack {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.truncate(std::mem::take(&mut self.len));
         let blobs = std::mem::take(&mut self.blobs);
@@ -111,9 +156,7 @@ impl PackBuilder {
         key.seal_onto(fresh_iv(entropy), &header, &mut bytes);
         let header_len = u32::try_from(bytes.len() - before).expect("the number of blobs is bounded");
         bytes.extend_from_slice(&header_len.to_le_bytes());
-        let pack = SealedPack { id: sha256(&bytes), bytes, blobs };
-        pack.read_back(key, batch)?;
-        Ok(pack)
+        SealedPack { id: sha256(&bytes), bytes, blobs }
     }
 
     /// Gives a used buffer back, so that the next pack need not take new memory.
@@ -143,9 +186,7 @@ impl SealedPack {
         batch.clear();
         let mut verdict = Ok(());
         for blob in &self.blobs {
-            let start = usize::try_from(blob.offset).expect("a u32 fits");
-            let end = start + usize::try_from(blob.length).expect("a u32 fits");
-            batch.add(key, blob, &self.bytes[start..end])?;
+            batch.add(key, blob, blob.sealed_in(&self.bytes))?;
             if batch.is_full() {
                 batch.compare(|answer| verdict = verdict.clone().and(answer.map(|_plain| ())));
             }

@@ -24,7 +24,7 @@ const SAMPLED: usize = 16;
 
 /// The stored packs that no index file lists yet.
 #[derive(Debug, Default)]
-pub(super) struct IndexDraft {
+pub(crate) struct IndexDraft {
     draft: Mutex<Draft>,
     /// Packs handed to the store so far.
     packs: AtomicUsize,
@@ -56,7 +56,7 @@ impl IndexDraft {
     }
 
     /// Stores a sealed pack and hands its buffer on for the next one.
-    pub(super) fn upload(
+    pub(crate) fn upload(
         &self,
         repository: &Repository,
         progress: &Progress,
@@ -70,7 +70,7 @@ impl IndexDraft {
     }
 
     /// Writes an index file with what is left.
-    pub(super) fn flush(&self, repository: &Repository) -> Result<(), IngestError> {
+    pub(crate) fn flush(&self, repository: &Repository) -> Result<(), IngestError> {
         let draft = std::mem::take(&mut *self.draft.lock().unwrap_or_else(PoisonError::into_inner));
         if draft.packs.is_empty() {
             return Ok(());

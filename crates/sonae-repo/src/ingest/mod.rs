@@ -10,9 +10,7 @@
 
 mod base;
 mod claimed;
-mod draft;
-#[cfg(test)]
-mod increment_tests;
+pub(crate) mod draft;
 mod reader;
 mod resealed;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Disks go in and come back, whatever they hold; nothing of a failed run is a point.
 
+mod increment;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

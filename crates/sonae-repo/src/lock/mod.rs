@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use sonae_types::Digest;
+use sonae_types::{Digest, Timestamp};
 
 use crate::json::to_go_json;
 use crate::keep::{Confirm, keep};
@@ -178,7 +178,7 @@ impl Repository {
         Ok(id)
     }
 
-    fn refuse_conflict(&self, kind: LockKind, own: Option<Digest>) -> Result<(), LockError> {
+    pub(crate) fn refuse_conflict(&self, kind: LockKind, own: Option<Digest>) -> Result<(), LockError> {
         let location = || self.store.location().to_owned();
         let files = self.store.list(FileKind::Lock)?;
         if own.is_some_and(|own| files.iter().all(|file| file.id != own)) {
@@ -198,9 +198,22 @@ impl Repository {
             if lock.is_abandoned(&self.environment.worker, &*self.environment.processes) {
                 // Only tidiness: it would keep other machines, which cannot know, waiting for half an hour.
                 drop(self.store.remove(lock_name(file.id)));
-            } else if !lock.allows(kind) && !self.is_stale(file.id, &lock, own)? {
-                let LockFile { hostname, username, pid, time, .. } = lock;
-                return Err(LockError::Held { location: location(), hostname, username, pid, since: time });
+            } else if !lock.allows(kind) {
+                if !self.is_stale(file.id, &lock, own)? {
+                    let LockFile { hostname, username, pid, time, .. } = lock;
+                    return Err(LockError::Held {
+                        location: location(),
+                        hostname,
+                        username,
+                        pid,
+                        since: time,
+                    });
+                }
+                if own.is_some() {
+                    // Its holder may only sleep, in a machine whose clocks were stopped with it: it must find its lock
+                    // gone when it wakes. Where it cannot be removed, its holder has only its clocks to go by.
+                    drop(self.store.remove(lock_name(file.id)));
+                }
             }
         }
         Ok(())
@@ -307,6 +320,14 @@ impl Lock {
             Err(error) if error.is_not_found() => Err(lost()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Lock {
+    /// When the lock was last written, by the clock of the store; none where the store does not say.
+    pub fn stored_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.repository.store.stored_at(lock_name(state.id))
     }
 }
 

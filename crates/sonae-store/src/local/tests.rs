@@ -5,10 +5,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sonae_types::Digest;
 
+use super::temp::create_unique;
 use super::*;
 use crate::contract::{self, named};
 
@@ -119,7 +121,9 @@ fn the_layout_is_that_of_restic_and_tmp() {
     let folder = Folder::new();
     let store = folder.store();
     let mut expected: BTreeMap<String, u32> = (0..=255).map(|n| (format!("data/{n:02x}"), 0o700)).collect();
-    for name in ["data", "index", "keys", "locks", "snapshots", "tmp"] {
+    for name in
+        ["data", "index", "keys", "locks", "snapshots", "sonae", "sonae/ballast", "sonae/marks", "tmp"]
+    {
         expected.insert(name.to_owned(), 0o700);
     }
     assert_eq!(tree(&folder.path()), expected);
@@ -129,6 +133,9 @@ fn the_layout_is_that_of_restic_and_tmp() {
     let id = Digest::new([0xab; 32]);
     let hex = "ab".repeat(32);
     expected.insert("config".to_owned(), 0o400);
+    for name in ["sonae", "sonae/ballast", "sonae/marks"] {
+        expected.insert(name.to_owned(), 0o700);
+    }
     for kind in FileKind::ALL {
         store.put(FileName::Hashed(kind, id), b"x").unwrap();
         let between = if kind == FileKind::Data { "/ab" } else { "" };

@@ -9,6 +9,7 @@ mod limits;
 mod maintain;
 mod object_store;
 mod points;
+mod prune;
 mod repo;
 mod restore;
 mod store;
@@ -57,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output, stop: &Stop) -> Result
         Command::Copy(args) => copy::run(&context, args),
         Command::Replica(command) => copy::prove(&context, command),
         Command::Store(command) => store::run(&context, command),
+        Command::Prune(args) => prune::run(&context, args),
     }
 }
 

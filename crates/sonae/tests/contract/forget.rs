@@ -129,7 +129,7 @@ fn what_no_rule_keeps_goes_once_and_what_stays_can_be_restored() {
     assert!(again.contains("There is nothing to remove. Recovery points kept: 3"), "{again}");
     assert_eq!(world.json(&args, 0)["removed"], 0);
     let (world, _) = world_at(&TIMES);
-    assert!(world.run(&args).text().contains("free after the next prune"));
+    assert!(world.run(&args).text().contains("freed by sonae prune"));
 }
 
 #[test]

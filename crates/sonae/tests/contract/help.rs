@@ -3,7 +3,7 @@
 use crate::golden;
 use crate::world::{Run, World};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "",
     "repo",
     "repo init",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 15] = [
     "verify",
     "restore",
     "forget",
+    "prune",
 ];
 
 fn help(language: &str, command: &str) -> Run {

@@ -63,7 +63,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         let other = list["keys"].as_array().unwrap().iter().find(|key| key["state"] == "other").cloned();
         other.map_or_else(String::new, |key| key["key"].as_str().unwrap().to_owned())
     };
-    let commands: [(&str, Vec<&str>); 21] = [
+    let commands: [(&str, Vec<&str>); 22] = [
         ("repo init", vec!["repo", "init", "--repo", "new"]),
         ("repo info", vec!["repo", "info"]),
         ("repo check", vec!["repo", "check"]),
@@ -83,6 +83,7 @@ fn every_command_answers_with_a_document_of_its_shape() {
         ("replica prove", vec!["replica", "prove", "repo", "copy"]),
         ("repo heal", vec!["repo", "heal", "--from", "copy"]),
         ("store probe", vec!["store", "probe", "."]),
+        ("prune", vec!["prune", "--dry-run"]),
         // Last, because a key of the usual cost makes everything behind it slow.
         ("key add", vec!["key", "add", "--new-password-file", "new-password"]),
         ("key list", vec!["key", "list"]),

@@ -11,5 +11,6 @@ mod interrupt;
 mod json;
 mod lock;
 mod points;
+mod prune;
 mod world;
 mod wrong_use;
