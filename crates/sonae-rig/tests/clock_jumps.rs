@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
 use sonae_agent::changes::ChangeMaps;
+use sonae_agent::prune::{PruneMode, prune};
 use sonae_agent::system_environment;
 use sonae_repo::crypto::Password;
 use sonae_repo::environment::Environment;
 use sonae_repo::lock::LockKind;
+use sonae_repo::prune::{MaxUnused, PruneBounds};
 use sonae_repo::store::{LocalStore, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::disks::{self, Stretch};
@@ -121,6 +123,40 @@ fn whenever_the_clock_jumps_a_day_the_newest_point_is_the_last_one_taken() {
         }
         ensure!(6 <= looks, "the clock was looked at {looks} times only");
         println!("clock jumps: {looks} looks, each hit once, forward or back");
+        Ok(())
+    });
+}
+
+#[test]
+fn whenever_the_clock_jumps_a_day_nothing_that_is_marked_goes_before_its_grace_is_over() {
+    claim(|| {
+        let stand = Stand::with_cheap_key(system_environment())?;
+        for seed in 1..=2 {
+            disks::make(&stand.path("vda"), &[Stretch::Noise(seed, ByteCount::mib(2))])?;
+            run(&stand, jumping(0, 0).0)?;
+        }
+        stand.sonae(["forget", "--keep-last", "1"])?.good()?;
+        let bounds = PruneBounds {
+            grace: Duration::from_hours(12),
+            max_unused: MaxUnused::Bytes(ByteCount::ZERO),
+            max_repack: ByteCount::gib(1),
+        };
+        let (stop, progress) = (Stop::default(), Progress::default());
+        let mut looks = 0;
+        for by_micros in [DAY_MICROS, -DAY_MICROS] {
+            for number in 1.. {
+                let (environment, clock) = jumping(number, by_micros);
+                let report = prune(&open(&stand, environment)?, &bounds, PruneMode::Done, &stop, &progress)?;
+                ensure!(report.removed_packs == 0, "at look {number} packs went: {report:?}");
+                ensure!(0 < report.waiting_packs, "nothing waits: {report:?}");
+                if clock.looks.load(Ordering::SeqCst) < number {
+                    break;
+                }
+                looks += 1;
+            }
+        }
+        ensure!(6 <= looks, "the clock was looked at {looks} times only");
+        println!("clock jumps in a prune: {looks} looks, each hit once, forward or back");
         Ok(())
     });
 }

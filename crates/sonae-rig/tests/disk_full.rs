@@ -39,6 +39,8 @@ enum Phase {
     Point,
     Key,
     Config,
+    Mark,
+    Ballast,
 }
 
 /// A repository with a point, and the disks of another machine that are to be backed up.
@@ -68,6 +70,8 @@ impl Phase {
             FileName::Hashed(FileKind::Index, _) => Self::Index,
             FileName::Hashed(FileKind::Snapshot, _) => Self::Point,
             FileName::Hashed(FileKind::Key, _) => Self::Key,
+            FileName::Hashed(FileKind::Mark, _) => Self::Mark,
+            FileName::Hashed(FileKind::Ballast, _) => Self::Ballast,
         }
     }
 
@@ -89,7 +93,7 @@ impl Phase {
         let has = |kind| left.iter().any(|name| matches!(name, FileName::Hashed(of, _) if *of == kind));
         let (packs, index, point) = (has(FileKind::Data), has(FileKind::Index), has(FileKind::Snapshot));
         match self {
-            Self::Lock | Self::Key | Self::Config => left.is_empty(),
+            Self::Lock | Self::Key | Self::Config | Self::Mark | Self::Ballast => left.is_empty(),
             // Where there is room for it, an index of the packs that were stored.
             Self::Pack => !point && (packs || !index),
             Self::Index => packs && !index && !point,

@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sonae_agent::backup::{BackupReport, BackupRequest, DiskRequest, Format, backup};
 use sonae_agent::changes::ChangeMaps;
+use sonae_agent::prune::{PruneMode, PruneReport, prune};
 use sonae_agent::restore::{Existing, RestoreRequest, What, restore};
 use sonae_agent::select::Selector;
 use sonae_agent::verify::{Selection, Verdict, verify};
 use sonae_repo::crypto::{KdfCost, Password};
-use sonae_repo::lock::Unlock;
+use sonae_repo::lock::{LockKind, Unlock};
+use sonae_repo::prune::{GRACE, MaxUnused, PruneBounds};
 use sonae_repo::store::fault::{Fault, FaultStore, Seen};
 use sonae_repo::store::wrap::Verb;
 use sonae_repo::store::{FileKind, LocalStore, ObjectStore as _, Repeats};
 use sonae_repo::{Progress, Repository, Stop};
 use sonae_rig::content::Content;
-use sonae_rig::damage::{folder_in_memory, hasty_environment};
+use sonae_rig::damage::{each, folder_in_memory, hasty_environment};
 use sonae_rig::disks::{self, Stretch};
 use sonae_rig::peer::{Peer, Place, Release};
 use sonae_rig::stand::claim;
@@ -44,6 +47,13 @@ enum Break {
     /// The operation of this number among those with one verb.
     NumberOf(Verb, u64, Fault),
 }
+
+/// Everything that is of no use, at once.
+const ALL: PruneBounds = PruneBounds {
+    grace: Duration::ZERO,
+    max_unused: MaxUnused::Bytes(ByteCount::ZERO),
+    max_repack: ByteCount::gib(1),
+};
 
 /// One story to tell: the day of the run that is hit.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +159,55 @@ impl Story {
         Ok(hits)
     }
 
+    /// Forgets all points but the newest and prunes what only they needed.
+    fn tidy_up(
+        &self,
+        repository: &Path,
+        store: &Arc<FaultStore>,
+        bounds: &PruneBounds,
+    ) -> Result<PruneReport> {
+        let context = || format!("the prune in {}", repository.display());
+        let opened =
+            Repository::open(store.clone(), hasty_environment(), &password()).with_context(context)?;
+        let opened = opened.with_packs_of(PACK);
+        let (stop, progress) = (Stop::default(), Progress::default());
+        let lock = opened.lock(LockKind::Exclusive)?;
+        let points = opened.points()?.good;
+        let older = points.iter().rev().skip(1).map(|point| point.id).collect::<Vec<_>>();
+        opened.forget(&older, &lock, &stop)?;
+        drop(lock);
+        prune(&opened, bounds, PruneMode::Done, &stop, &progress).with_context(context)
+    }
+
+    /// Tells the story of a prune in which something breaks. Answers the faults that hit.
+    fn tell_prune(
+        &self,
+        number: usize,
+        breaks: Break,
+        bounds: &PruneBounds,
+        restic: &Peer,
+    ) -> Result<Vec<Fault>> {
+        let repository = self.path(&format!("prune{number}"));
+        copy(&self.path("calm2"), &repository)?;
+        let store = Arc::new(FaultStore::planned(Arc::new(LocalStore::open(&repository)?), move |seen| {
+            breaks.fault(seen)
+        }));
+        let _outcome = self.tidy_up(&repository, &store, bounds);
+        let hits = store.hits().into_iter().map(|hit| hit.fault).collect();
+        drop(store);
+        open(&repository)?.unlock(Unlock::All)?;
+        self.check_points(&repository, &[2], None)?;
+        self.tidy_up(&repository, &calm(&repository)?, &ALL).context("the prune after")?;
+        self.check_points(&repository, &[2], None)?;
+        let (stop, progress) = (Stop::default(), Progress::default());
+        let last = prune(&open(&repository)?, &ALL, PruneMode::DryRun, &stop, &progress)?;
+        ensure!(last.points == 1 && last.removed_packs == 0 && last.repacked_packs == 0, "{last:?}");
+        ensure!(last.unused_left_bytes == ByteCount::ZERO, "{last:?}");
+        restic.check(&Place { repository: repository.clone(), password_file: self.path("password") })?;
+        std::fs::remove_dir_all(&repository)?;
+        Ok(hits)
+    }
+
     /// Every point that is listed can be read whole; those of `days` are there and give back the disks of their days.
     fn check_points(&self, folder: &Path, days: &[usize], newest: Option<&BackupReport>) -> Result<()> {
         let repository = open(folder)?;
@@ -200,6 +259,64 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tells all stories of prunes on two threads; answers how often each fault hit.
+fn tell_all_prunes(
+    story: &Story,
+    stories: &[(Break, PruneBounds)],
+    restic: &Peer,
+) -> Result<BTreeMap<Fault, u64>> {
+    let numbered = stories.iter().enumerate().collect::<Vec<_>>();
+    let hits = Mutex::new(BTreeMap::new());
+    each(2, &numbered, |(number, (breaks, bounds))| {
+        let told = story.tell_prune(*number, *breaks, bounds, restic);
+        let told = told.with_context(|| format!("{breaks:?} with a grace of {:?}", bounds.grace))?;
+        let mut hits = hits.lock().expect("nobody panics with it");
+        told.into_iter().for_each(|hit| *hits.entry(hit).or_insert(0) += 1);
+        Ok(())
+    })?;
+    Ok(hits.into_inner().expect("nobody panics with it"))
+}
+
+#[test]
+fn whichever_operation_of_a_prune_goes_wrong_no_point_loses_anything_and_the_next_prune_ends_it() {
+    claim(|| {
+        let restic = Peer::find(Release::OfSystem)?;
+        let story = Story::new()?;
+        let repository = story.path("calm2");
+        copy(&story.before(2), &repository)?;
+        story.run(&repository, 2, &calm(&repository)?)?;
+        let mut stories = Vec::new();
+        let mut operations = 0;
+        for bounds in [ALL, PruneBounds { grace: GRACE, ..ALL }] {
+            let trial = story.path(&format!("trial{}", bounds.grace.as_secs()));
+            copy(&repository, &trial)?;
+            let store = calm(&trial)?;
+            let report = story.tidy_up(&trial, &store, &bounds)?;
+            ensure!(0 < report.repacked_packs, "it repacks: {report:?}");
+            operations += store.operations();
+            let verbs = |verb| store.log().iter().filter(|seen| seen.verb == verb).count() as u64;
+            // With a grace less is removed, and what comes before is the same.
+            let faults = [Fault::Fail, Fault::TornSilently, Fault::Lost];
+            let faults = if bounds.grace.is_zero() { &faults[..] } else { &faults[2..] };
+            for fault in faults {
+                let numbers = 1..=store.operations() + 1;
+                stories.extend(numbers.map(|number| (Break::Number(number, *fault), bounds)));
+            }
+            let repeated = [(Verb::List, Fault::Duplicated), (Verb::Remove, Fault::Duplicated)];
+            for (verb, fault) in
+                repeated.into_iter().chain([(Verb::Put, Fault::Full), (Verb::List, Fault::StaleListing)])
+            {
+                stories
+                    .extend((1..=verbs(verb)).map(|number| (Break::NumberOf(verb, number, fault), bounds)));
+            }
+        }
+        let hits = tell_all_prunes(&story, &stories, &restic)?;
+        println!("every n of a prune: n = {operations} operations, {} stories, hits {hits:?}", stories.len());
+        ensure!(5 <= hits.len(), "few faults hit: {hits:?}");
+        Ok(())
+    });
 }
 
 /// Tells all scenarios on two threads; answers how often each fault hit. Errors: every scenario that did not hold.

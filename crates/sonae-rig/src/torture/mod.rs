@@ -26,10 +26,10 @@ use crate::stand::{Stand, text};
 use kill::{Killed, kill_when};
 use watch::{Left, Watch};
 
-/// Kills backups, restores and repairs of the index in the middle of their work, and judges what they leave.
+/// Kills backups, prunes, restores and repairs of the index in the middle of their work, and judges what they leave.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct TortureArgs {
-    /// Kills of a backup; restores and repairs are killed besides, one for each ten of these.
+    /// Kills of a backup, and as many of a prune; restores and repairs are killed besides, one for each ten of these.
     #[arg(long, default_value_t = 200)]
     pub rounds: u32,
     /// Decides what is aimed at and the bytes of the disks.
@@ -52,6 +52,19 @@ pub enum Phase {
     Snapshot,
 }
 
+/// What a prune was doing when it was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PrunePhase {
+    /// It had written its lock, and read.
+    Lock,
+    /// It had stored copies, or parts of one.
+    Pack,
+    /// It had listed its copies in the index, or taken something out of it.
+    Index,
+    /// It had removed a pack.
+    Remove,
+}
+
 /// What all rounds together came to.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -67,6 +80,8 @@ pub struct Tally {
     pub restores: (u32, u32),
     /// Repairs of the index that were killed.
     pub repairs: u32,
+    /// How many prunes were killed in which phase.
+    pub prunes: BTreeMap<PrunePhase, u32>,
     /// How often plain restic read and checked all data.
     pub judged: u32,
 }
@@ -83,11 +98,21 @@ impl Phase {
     pub const ALL: [Self; 5] = [Self::Lock, Self::Read, Self::Pack, Self::Index, Self::Snapshot];
 }
 
+impl PrunePhase {
+    /// Every phase, in the order of a prune.
+    pub const ALL: [Self; 4] = [Self::Lock, Self::Pack, Self::Index, Self::Remove];
+}
+
 impl Tally {
     /// Backups that were killed.
     #[must_use]
     pub fn killed(&self) -> u32 {
         self.phases.values().sum::<u32>() + self.early
+    }
+
+    /// Whether some phase was not hit yet.
+    fn misses(&self) -> bool {
+        self.phases.len() < Phase::ALL.len() || self.prunes.len() < PrunePhase::ALL.len()
     }
 
     /// The histogram and the rest in one line.
@@ -97,9 +122,13 @@ impl Tally {
             let count = self.phases.get(&phase).copied().unwrap_or(0);
             format!("{} {count}", format!("{phase:?}").to_lowercase())
         });
+        let prunes = PrunePhase::ALL.map(|phase| {
+            let count = self.prunes.get(&phase).copied().unwrap_or(0);
+            format!("{} {count}", format!("{phase:?}").to_lowercase())
+        });
         format!(
             "killed {} backups: {}, before the lock {}; {} ended before; {} had written something; {} restores killed, {} gone on with; \
-             {} repairs of the index killed; restic judged {} times",
+             {} repairs of the index killed; prunes killed: {}; restic judged {} times",
             self.killed(),
             phases.join(", "),
             self.early,
@@ -108,6 +137,7 @@ impl Tally {
             self.restores.0,
             self.restores.1,
             self.repairs,
+            prunes.join(", "),
             self.judged
         )
     }
@@ -125,6 +155,9 @@ impl Tally {
         );
         ensure!(0 < self.restores.1, "no killed restore was gone on with");
         ensure!(0 < self.repairs, "no repair was killed");
+        for phase in PrunePhase::ALL {
+            ensure!(self.prunes.contains_key(&phase), "no prune was killed in the phase {phase:?}");
+        }
         Ok(())
     }
 }
@@ -135,13 +168,17 @@ pub fn torture(args: &TortureArgs, program: &Path, mut tell: impl FnMut(&str)) -
     let mut tally = Tally::default();
     let mut random = Random::of(args.seed, "torture", 0);
     let mut round = 0;
-    while round < args.rounds || (round < args.rounds * PATIENCE && tally.phases.len() < Phase::ALL.len()) {
+    while round < args.rounds || (round < args.rounds * PATIENCE && tally.misses()) {
         let last = args.rounds.saturating_sub(round).clamp(1, ROUNDS_A_STAND);
         let mut scene = Scene::new(program.to_owned(), &restic, args.seed.wrapping_add(u64::from(round)))?;
         for _ in 0..last {
             host::go_on()?;
             let context = || format!("round {round}, seed {}", args.seed);
-            scene.kill_backup(aim(&tally, &mut random), &mut random, &mut tally).with_context(context)?;
+            scene
+                .kill_backup(aim(&Phase::ALL, &tally.phases, &mut random), &mut random, &mut tally)
+                .with_context(context)?;
+            let aimed = aim(&PrunePhase::ALL, &tally.prunes, &mut random);
+            scene.kill_prune(aimed, &mut random, &mut tally).with_context(context)?;
             if round.is_multiple_of(10) {
                 scene.kill_restore(&mut random, &mut tally).with_context(context)?;
                 scene.kill_repair(&mut random, &mut tally).with_context(context)?;
@@ -155,9 +192,9 @@ pub fn torture(args: &TortureArgs, program: &Path, mut tell: impl FnMut(&str)) -
 }
 
 /// A phase that was never hit, or any.
-fn aim(tally: &Tally, random: &mut Random) -> Phase {
-    let missed = Phase::ALL.into_iter().filter(|phase| !tally.phases.contains_key(phase)).collect::<Vec<_>>();
-    let choice = if missed.is_empty() { &Phase::ALL[..] } else { &missed };
+fn aim<P: Copy + Ord>(all: &[P], hit: &BTreeMap<P, u32>, random: &mut Random) -> P {
+    let missed = all.iter().copied().filter(|phase| !hit.contains_key(phase)).collect::<Vec<_>>();
+    let choice = if missed.is_empty() { all } else { &missed };
     let at = random.below(choice.len() as u64);
     choice[usize::try_from(at).expect("a small number")]
 }
@@ -286,6 +323,32 @@ impl<'a> Scene<'a> {
         }
         self.stand.sonae(["repo", "repair-index"])?.good().context("the repair after")?;
         self.check_points()
+    }
+
+    /// Forgets all points but the newest, kills the prune of what only they needed, and prunes again.
+    fn kill_prune(&mut self, aim: PrunePhase, random: &mut Random, tally: &mut Tally) -> Result<()> {
+        self.stand.sonae(["forget", "--keep-last", "1"])?.good()?;
+        self.points = self.stand.points()?;
+        let watch = Watch::over(&self.stand.place().repository)?;
+        let grace = Duration::from_micros(match aim {
+            PrunePhase::Lock => random.below(220_000),
+            PrunePhase::Pack => random.below(30_000),
+            // These last no longer than a few writes take.
+            PrunePhase::Index | PrunePhase::Remove => random.below(300),
+        });
+        let all = ["prune", "--grace", "0", "--max-unused", "0"];
+        // One that only marks never removes, so it is killed earlier.
+        let args = if aim < PrunePhase::Index && random.below(2) == 0 { &all[..1] } else { &all[..] };
+        let mut command = self.stand.command(args);
+        if let Killed::After(_) = kill_when(&mut command, grace, |_| watch.reached_in_prune(aim))?
+            && let Some(phase) = watch.left_by_prune()?
+        {
+            *tally.prunes.entry(phase).or_insert(0) += 1;
+        }
+        self.check_points().context("after a killed prune")?;
+        let pruned = self.stand.sonae(all)?.good().context("the prune after")?;
+        ensure!(pruned["unused_left_bytes"] == 0 && pruned["waiting_packs"] == 0, "{pruned}");
+        self.check_points().context("after the prune")
     }
 
     /// Plain restic reads everything.

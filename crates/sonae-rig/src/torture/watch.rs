@@ -10,7 +10,7 @@ use anyhow::Result;
 use sonae_repo::lock::SETTLE;
 use sonae_types::ByteCount;
 
-use super::Phase;
+use super::{Phase, PrunePhase};
 
 /// What was there before a run, and what is new.
 pub(super) struct Watch {
@@ -91,6 +91,37 @@ impl Watch {
             }
         }
         Ok(Left { phase, bytes: ByteCount::new(bytes) })
+    }
+
+    /// Whether a prune is in this phase, or past it.
+    pub(super) fn reached_in_prune(&self, phase: PrunePhase) -> Result<bool> {
+        Ok(match phase {
+            PrunePhase::Lock => self.is_new("locks", &self.before.locks)?,
+            PrunePhase::Pack => self.writes_a_pack()?,
+            PrunePhase::Index => names(&self.repository.join("index"))? != self.before.index,
+            PrunePhase::Remove => self.lacks_a_pack(),
+        })
+    }
+
+    /// What a prune was doing that was killed; none where it had not even a lock.
+    pub(super) fn left_by_prune(&self) -> Result<Option<PrunePhase>> {
+        let now = Files::of(&self.repository)?;
+        Ok(if self.lacks_a_pack() {
+            Some(PrunePhase::Remove)
+        } else if now.index != self.before.index {
+            Some(PrunePhase::Index)
+        } else if now.packs != self.before.packs || self.writes_a_pack()? {
+            Some(PrunePhase::Pack)
+        } else if now.locks.is_subset(&self.before.locks) {
+            None
+        } else {
+            Some(PrunePhase::Lock)
+        })
+    }
+
+    fn lacks_a_pack(&self) -> bool {
+        let data = self.repository.join("data");
+        self.before.packs.iter().any(|pack| !data.join(pack).exists())
     }
 
     fn is_new(&self, folder: &str, before: &BTreeSet<OsString>) -> Result<bool> {
