@@ -200,7 +200,8 @@ impl Story {
         self.tidy_up(&repository, &calm(&repository)?, &ALL).context("the prune after")?;
         self.check_points(&repository, &[2], None)?;
         let (stop, progress) = (Stop::default(), Progress::default());
-        let last = prune(&open(&repository)?, &ALL, PruneMode::DryRun, &stop, &progress)?;
+        let opened = open(&repository)?.with_packs_of(PACK);
+        let last = prune(&opened, &ALL, PruneMode::DryRun, &stop, &progress)?;
         ensure!(last.points == 1 && last.removed_packs == 0 && last.repacked_packs == 0, "{last:?}");
         ensure!(last.unused_left_bytes == ByteCount::ZERO, "{last:?}");
         restic.check(&Place { repository: repository.clone(), password_file: self.path("password") })?;

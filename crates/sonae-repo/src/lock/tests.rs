@@ -180,9 +180,12 @@ impl sonae_types::Clock for RemovingClock {
 #[test]
 fn unlocking_removes_what_counts_for_nothing_and_names_what_it_leaves() {
     let store = MemoryStore::new();
-    let stale = memory_repository(&store).write_lock(LockKind::Exclusive).unwrap();
+    let old = memory_repository(&store);
+    let stale = old.write_lock(LockKind::Exclusive).unwrap();
     let one = open(&store, |environment| elsewhere(environment, a_day_ahead()));
     let held = one.lock(LockKind::Shared).unwrap();
+    assert!(store.size(super::lock_name(stale)).is_err(), "what stands in the way and is stale goes");
+    let stale = old.write_lock(LockKind::Exclusive).unwrap();
     store.put(crate::store::contract::named(FileKind::Lock, b"no lock at all"), b"no lock at all").unwrap();
     let found = one.unlock(Unlock::Worthless).unwrap();
     let mut fates = found.iter().map(|lock| (lock.standing, lock.fate)).collect::<Vec<_>>();

@@ -121,9 +121,7 @@ fn the_layout_is_that_of_restic_and_tmp() {
     let folder = Folder::new();
     let store = folder.store();
     let mut expected: BTreeMap<String, u32> = (0..=255).map(|n| (format!("data/{n:02x}"), 0o700)).collect();
-    for name in
-        ["data", "index", "keys", "locks", "snapshots", "sonae", "sonae/ballast", "sonae/marks", "tmp"]
-    {
+    for name in ["data", "index", "keys", "locks", "snapshots", "tmp"] {
         expected.insert(name.to_owned(), 0o700);
     }
     assert_eq!(tree(&folder.path()), expected);
