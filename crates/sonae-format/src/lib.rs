@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod mark;
 pub mod pack;
 pub mod polynomial;
+pub mod prune;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;

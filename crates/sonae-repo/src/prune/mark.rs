@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sonae_types::{Clock, Digest, Timestamp};
+use sonae_types::Digest;
 
 use super::PruneError;
 use crate::lock::Lock;
-use crate::mark::Mark;
+use crate::mark::{Age, Clocks, Mark};
 use crate::reader::ReadError;
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName, Listed, StoreError};
@@ -22,51 +22,6 @@ pub(super) struct StoredMark {
     /// Empty where it cannot be read.
     pub(super) packs: HashSet<Digest>,
     pub(super) age: Age,
-}
-
-/// What the clocks say of a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
-    /// The grace is over by every clock.
-    Ripe,
-    /// It is not over by one of them.
-    Waiting,
-    /// It was made in the future by one of them, so that none says anything about it: its grace begins anew.
-    Unknown,
-}
-
-/// What time it is, by our clock and by that of the store.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
-    now: Timestamp,
-    store: Option<Timestamp>,
-}
-
-impl Clocks {
-    /// Looks at the clocks. `begun` is what ours said at the beginning, as wall clock and monotonic: where it jumped
-    /// forward since then, it is not believed.
-    pub(super) fn look(
-        clock: &dyn Clock,
-        (begun, monotonic): (Timestamp, Duration),
-        store: Option<Timestamp>,
-    ) -> Self {
-        let passed = clock.monotonic().saturating_sub(monotonic);
-        let passed = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
-        let reckoned = Timestamp::from_micros(begun.as_micros().saturating_add(passed));
-        Self { now: clock.now().min(reckoned), store }
-    }
-
-    fn age(&self, made: Timestamp, stored: Option<Timestamp>, grace: Duration) -> Age {
-        let stored = stored.zip(self.store);
-        let pairs = [Some((made, self.now)), stored].into_iter().flatten();
-        if pairs.clone().any(|(made, now)| now < made) {
-            Age::Unknown
-        } else if pairs.clone().all(|(made, now)| grace <= now.since(made)) {
-            Age::Ripe
-        } else {
-            Age::Waiting
-        }
-    }
 }
 
 impl Repository {
@@ -100,7 +55,7 @@ impl Repository {
             let Some(mark) = self.mark(file)? else {
                 return Ok(StoredMark { id: file.id, packs: HashSet::new(), age: Age::Unknown });
             };
-            let stored_at = if clocks.store.is_some() { self.store.stored_at(name)? } else { None };
+            let stored_at = if clocks.know_store_time() { self.store.stored_at(name)? } else { None };
             let age = clocks.age(mark.time, stored_at, grace);
             Ok(StoredMark { id: file.id, packs: mark.packs.into_iter().collect(), age })
         });

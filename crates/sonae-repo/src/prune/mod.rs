@@ -5,7 +5,6 @@
 //! but no writer of ours begins to. Every run does what is due of both phases, and goes on where a killed one stopped.
 
 mod mark;
-mod plan;
 mod remove;
 mod repack;
 #[cfg(test)]
@@ -17,6 +16,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sonae_format::prune::{Bits, PackNumbers, Worth, kept, relied_upon};
 use sonae_types::{ByteCount, Digest};
 
 use crate::ballast::BALLAST_BYTES;
@@ -24,17 +24,18 @@ use crate::blob::BlobOpener;
 use crate::environment::{Progress, Stop, Stopped};
 use crate::index::{Index, PlaceNumber};
 use crate::lock::{Lock, LockError};
+use crate::mark::{Age, Clocks};
 use crate::reader::{IndexFiles, Points, ReadError, processors};
 use crate::repository::Repository;
 use crate::store::{FileKind, FileName, Listed, StoreError};
-use mark::{Age, Clocks, StoredMark};
+use mark::StoredMark;
 use remove::SmallFiles;
 use repack::{Repacked, repack};
-use usage::{Bits, Damaged, PackNumbers, Worth, kept, relied_upon, used};
+use usage::{Damaged, used};
 
 pub use mark::GRACE;
-pub use plan::{Fate, Marked, MaxUnused, PackFacts, PruneBounds, Standing, decide};
 pub use remove::Refused;
+pub use sonae_format::prune::{Fate, Marked, MaxUnused, PackFacts, PruneBounds, Standing, decide};
 
 /// Whether to change anything.
 #[derive(Clone, Copy, Debug)]
@@ -361,7 +362,8 @@ impl Survey {
             } else {
                 Worth::Marked
             }
-        })?;
+        })
+        .map_err(|(kind, id)| ReadError::Missing { kind, id })?;
         packs.iter_mut().for_each(|pack| (pack.used, pack.unused) = (0, 0));
         for (number, place) in index.numbered() {
             let pack = &mut packs[numbers.get(index, number)];
