@@ -136,13 +136,15 @@ impl Copying<'_> {
             if same_key {
                 let size = self.source.store().size(FileName::Hashed(FileKind::Snapshot, point.id))?;
                 let file = Listed { id: point.id, size };
-                return Ok(self
-                    .transfer(FileKind::Snapshot, &file, there.get(&point.id).copied(), tally)?
-                    .is_there());
+                let there = self.transfer(FileKind::Snapshot, &file, there.get(&point.id).copied(), tally)?;
+                self.target.settle_point(point, self.lock)?;
+                return Ok(there.is_there());
             }
             let json = to_go_json(&self.rewritten(point)?);
             let (id, bytes) = self.target.encode_unpacked(&json);
             keep(self.target.store(), FileName::Hashed(FileKind::Snapshot, id), &bytes, Confirm::Bytes)?;
+            // Somebody may have removed what it needs since the lock was asked for.
+            self.target.settle_point(&Point { id, snapshot: point.snapshot.clone() }, self.lock)?;
             Ok::<_, CopyError>(true)
         })?;
         tally.report().points_copied = saved.into_iter().filter(|saved| *saved).count();

@@ -80,6 +80,14 @@ impl RadosGateway {
     }
 }
 
+/// The keys as a program's environment.
+#[must_use]
+pub fn keys() -> Vec<(String, String)> {
+    [("AWS_ACCESS_KEY_ID", KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
 /// The keys for a program that is started.
 pub fn give_keys(command: &mut Command) -> &mut Command {
     command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET);

@@ -16,6 +16,7 @@ pub struct Restic {
     repository: PathBuf,
     password_file: PathBuf,
     log: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 /// A file inside a point.
@@ -38,7 +39,13 @@ pub struct Entry {
 impl Restic {
     /// The restic of this machine; what it says goes to the log.
     pub fn of_system(repository: PathBuf, password_file: PathBuf, log: PathBuf) -> Result<Self, Missing> {
-        Ok(Self { program: host::find("restic")?, repository, password_file, log })
+        Ok(Self { program: host::find("restic")?, repository, password_file, log, environment: Vec::new() })
+    }
+
+    /// The same, told these variables: the keys of an object store.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
+        Self { environment, ..self }
     }
 
     /// Its version, as it says it.
@@ -69,6 +76,7 @@ impl Restic {
         let mut command = host::command(&self.program);
         command.env("RESTIC_PASSWORD_FILE", &self.password_file).env_remove("RESTIC_PASSWORD");
         command.env_remove("RESTIC_REPOSITORY").env_remove("RESTIC_PASSWORD_COMMAND");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--no-cache").arg("--repo").arg(&self.repository);
         command
     }

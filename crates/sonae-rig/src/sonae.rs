@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use sonae_types::{ByteCount, DiskName, VmName};
 
@@ -16,6 +16,7 @@ pub struct Sonae {
     repository: PathBuf,
     password_file: PathBuf,
     log: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 /// What a backup says of itself. Fields we do not show are left unread.
@@ -46,6 +47,17 @@ pub struct DiskReport {
     pub stored_bytes: ByteCount,
 }
 
+#[derive(Deserialize)]
+struct Proof {
+    verdict: String,
+    first: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    root: String,
+}
+
 /// The `sonae` program that was built together with this one: in the same folder.
 pub fn beside(executable: &Path) -> Result<PathBuf, Missing> {
     let program = executable.with_file_name("sonae");
@@ -61,8 +73,30 @@ pub fn beside(executable: &Path) -> Result<PathBuf, Missing> {
 impl Sonae {
     /// The program over one repository, with one password; what it says beyond its answer goes to the log.
     #[must_use]
-    pub const fn new(program: PathBuf, repository: PathBuf, password_file: PathBuf, log: PathBuf) -> Self {
-        Self { program, repository, password_file, log }
+    pub fn new(program: PathBuf, repository: PathBuf, password_file: PathBuf, log: PathBuf) -> Self {
+        Self { program, repository, password_file, log, environment: Vec::new() }
+    }
+
+    /// The same, told these variables: the keys of an object store.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Copies everything to another place.
+    pub fn copy(&self, to: &Path) -> Result<()> {
+        host::run(self.command().args(["copy", "--to"]).arg(to), &self.log)
+    }
+
+    /// Proves without a key that another place holds the same; gives the root that both have.
+    pub fn prove(&self, other: &Path) -> Result<String> {
+        let mut command = self.bare_command();
+        command.args(["--json", "replica", "prove"]).arg(&self.repository).arg(other);
+        let said = host::output(&mut command, &self.log)?;
+        let proof: Proof = serde_json::from_slice(&said)
+            .with_context(|| format!("sonae replica prove answered {:?}", String::from_utf8_lossy(&said)))?;
+        ensure!(proof.verdict == "equal", "the copy is {}", proof.verdict);
+        Ok(proof.first.root)
     }
 
     /// Makes the repository.
@@ -114,10 +148,16 @@ impl Sonae {
         host::run(&mut command, &self.log)
     }
 
-    fn command(&self) -> Command {
+    fn bare_command(&self) -> Command {
         let mut command = host::command(&self.program);
         // Whatever the person has set for their own repository must not reach this one.
         command.env_remove("SONAE_REPO").env_remove("SONAE_PASSWORD_FILE");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.bare_command();
         command.arg("--repo").arg(&self.repository).arg("--password-file").arg(&self.password_file);
         command
     }

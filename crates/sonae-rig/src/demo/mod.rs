@@ -34,7 +34,7 @@ pub enum Audience {
 
 type Action = fn(&mut Stage) -> Result<Vec<Figure>>;
 
-const STEPS: [(Text, Action); 10] = [
+const STEPS: [(Text, Action); 13] = [
     (Text { ja: "小さな本物のサーバを組み立てる", en: "Build a small real server" }, Stage::build),
     (
         Text {
@@ -56,8 +56,16 @@ const STEPS: [(Text, Action); 10] = [
         },
         Stage::next_day,
     ),
+    (
+        Text {
+            ja: "別の場所へ複製し、同じであることを確かめる",
+            en: "Copy it to a second place, and prove both equal",
+        },
+        Stage::copy,
+    ),
     (Text { ja: "サーバのディスクを破壊する", en: "Destroy its disks" }, Stage::destroy),
-    (Text { ja: "保管庫から復元する", en: "Restore them from the repository" }, Stage::restore),
+    (Text { ja: "一つ目の保管庫も失う", en: "Lose the first repository, too" }, Stage::lose_repository),
+    (Text { ja: "複製から復元する", en: "Restore the disks from the copy" }, Stage::restore),
     (Text { ja: "復元したディスクから起動する", en: "Boot from the restored disks" }, Stage::boot),
     (Text { ja: "住民登録簿を一行ずつ比べる", en: "Compare the register row by row" }, Stage::compare),
     (
@@ -65,6 +73,12 @@ const STEPS: [(Text, Action); 10] = [
             ja: "restic 単独で検査し、読み出す", en: "Check and read it with plain restic alone"
         },
         Stage::restic,
+    ),
+    (
+        Text {
+            ja: "複製から一つ目の保管庫を作り直す", en: "Make the first repository anew from the copy"
+        },
+        Stage::two_again,
     ),
 ];
 

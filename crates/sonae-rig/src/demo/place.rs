@@ -36,9 +36,14 @@ impl Place {
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
         let place = Self { root: root.canonicalize()? };
         fs::write(place.root.join(MARKER), "")?;
-        for folder in
-            [place.production(), place.other_array(), place.restored(), place.logs(), place.scratch()]
-        {
+        for folder in [
+            place.production(),
+            place.other_array(),
+            place.second_site(),
+            place.restored(),
+            place.logs(),
+            place.scratch(),
+        ] {
             fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         fs::write(place.domain_file(), DOMAIN)?;
@@ -68,6 +73,16 @@ impl Place {
     #[must_use]
     pub fn repository(&self) -> PathBuf {
         self.other_array().join("repository")
+    }
+
+    /// The second repository, where there is no object store.
+    #[must_use]
+    pub fn second_repository(&self) -> PathBuf {
+        self.second_site().join("repository")
+    }
+
+    fn second_site(&self) -> PathBuf {
+        self.root.join("second-site")
     }
 
     /// Where the machine comes back.

@@ -13,8 +13,9 @@ use crate::demo::place::{self, Place};
 use crate::demo::report::{Figure, Text};
 use crate::demo::say::{bytes, grouped, seconds};
 use crate::guest::{self, Tools, disk};
-use crate::host;
+use crate::host::{self, Missing};
 use crate::qemu::{Accelerator, Boot, Guest, Machine, PATIENCE, Writes};
+use crate::radosgw::{self, RadosGateway};
 use crate::recorded::{Record, Recorded};
 use crate::register::{self, Row, RowCount};
 use crate::restic::{self, Restic};
@@ -48,12 +49,23 @@ pub struct Stage {
     before: Option<Before>,
     repository: Option<Sonae>,
     point: Option<BackupReport>,
+    copy: Option<SecondPlace>,
+    lost: Option<Destroyed>,
     destroyed: Option<Destroyed>,
     restored: Option<[PathBuf; 2]>,
     guest: Option<Guest>,
 }
 
-/// The disks were looked for, and are gone.
+/// Where the second repository lies.
+#[derive(Debug)]
+struct SecondPlace {
+    repository: Sonae,
+    url: PathBuf,
+    /// The object store that holds it, where one could be started; else it is a folder.
+    gateway: Option<RadosGateway>,
+}
+
+/// What was to be lost was looked for, and is gone.
 #[derive(Debug)]
 struct Destroyed;
 
@@ -79,6 +91,8 @@ impl Stage {
             before: None,
             repository: None,
             point: None,
+            copy: None,
+            lost: None,
             destroyed: None,
             restored: None,
             guest: None,
@@ -222,7 +236,39 @@ impl Stage {
         maps.collect()
     }
 
-    /// Step 6: the disks are overwritten, deleted, and looked for in vain.
+    /// Step 6: the repository is copied to another place, an object store where one can run, and both are proven equal.
+    pub fn copy(&mut self) -> Result<Vec<Figure>> {
+        let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
+        self.point.as_ref().ok_or(NotReached { step: 4 })?;
+        let (place, why, gateway, url) = match RadosGateway::start() {
+            Ok(gateway) => {
+                let url = format!("s3:http://{}/second-site/repository", gateway.address());
+                ("Ceph RADOS Gateway (S3)".to_owned(), None, Some(gateway), PathBuf::from(url))
+            }
+            Err(error) if error.is::<Missing>() => {
+                ("folder".to_owned(), Some(format!("{error:#}")), None, self.place.second_repository())
+            }
+            Err(error) => return Err(error),
+        };
+        let environment = environment(gateway.as_ref());
+        let source = sonae.clone().with_environment(environment.clone());
+        source.copy(&url)?;
+        let proof = source.prove(&url)?;
+        let log = self.place.log("sonae-second");
+        let program = sonae::beside(&self.executable)?;
+        let second = Sonae::new(program, url.clone(), self.place.password_file(), log);
+        let mut figures = vec![
+            figure("二つ目の場所", "second place", &place),
+            figure("鍵なしの照合", "proof without a key", &format!("equal, root {}…", short(&proof))),
+        ];
+        if let Some(why) = why {
+            figures.push(figure("S3 を使わない理由", "why not S3", &why));
+        }
+        self.copy = Some(SecondPlace { repository: second.with_environment(environment), url, gateway });
+        Ok(figures)
+    }
+
+    /// Step 7: the disks are overwritten, deleted, and looked for in vain.
     pub fn destroy(&mut self) -> Result<Vec<Figure>> {
         self.point.as_ref().ok_or(NotReached { step: 4 })?;
         for disk in self.production() {
@@ -240,11 +286,23 @@ impl Stage {
         ])
     }
 
-    /// Step 7: both disks come back from the repository, byte by byte.
+    /// Step 8: the first repository is lost, too.
+    pub fn lose_repository(&mut self) -> Result<Vec<Figure>> {
+        self.copy.as_ref().ok_or(NotReached { step: 6 })?;
+        let repository = self.place.repository();
+        let size = place::bytes_below(&repository)?;
+        fs::remove_dir_all(&repository)?;
+        ensure!(!repository.exists(), "{} is still there", repository.display());
+        self.lost = Some(Destroyed);
+        Ok(vec![figure("失った保管庫", "repository lost", &bytes(ByteCount::new(size)))])
+    }
+
+    /// Step 9: both disks come back from the copy, byte by byte.
     pub fn restore(&mut self) -> Result<Vec<Figure>> {
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
-        let sonae = self.repository.as_ref().ok_or(NotReached { step: 3 })?;
-        self.destroyed.as_ref().ok_or(NotReached { step: 6 })?;
+        self.destroyed.as_ref().ok_or(NotReached { step: 7 })?;
+        self.lost.as_ref().ok_or(NotReached { step: 8 })?;
+        let sonae = &self.copy.as_ref().ok_or(NotReached { step: 6 })?.repository;
         let targets =
             self.disks.each_ref().map(|name| self.place.restored().join(format!("{}.raw", name.as_str())));
         let mut figures = Vec::new();
@@ -265,9 +323,9 @@ impl Stage {
         Ok(figures)
     }
 
-    /// Step 8: the restored machine boots by itself, from what stands on its disks.
+    /// Step 10: the restored machine boots by itself, from what stands on its disks.
     pub fn boot(&mut self) -> Result<Vec<Figure>> {
-        let restored = self.restored.as_ref().ok_or(NotReached { step: 7 })?;
+        let restored = self.restored.as_ref().ok_or(NotReached { step: 9 })?;
         let mut guest = self.start(restored, &self.place.log("guest-after"))?;
         let ready = guest.ready(PATIENCE)?;
         self.guest = Some(guest);
@@ -277,9 +335,9 @@ impl Stage {
         ])
     }
 
-    /// Step 9: the running guest reads its register, and every row is compared with what was there before.
+    /// Step 11: the running guest reads its register, and every row is compared with what was there before.
     pub fn compare(&mut self) -> Result<Vec<Figure>> {
-        let mut guest = self.guest.take().ok_or(NotReached { step: 8 })?;
+        let mut guest = self.guest.take().ok_or(NotReached { step: 10 })?;
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
         let after = guest.register()?;
         let equal = register::compare(&before.register, &after)?;
@@ -295,12 +353,12 @@ impl Stage {
         ])
     }
 
-    /// Step 10: a program that is not ours reads the same repository, and gives the same disks.
+    /// Step 12: a program that is not ours reads the copy, and gives the same disks.
     pub fn restic(&mut self) -> Result<Vec<Figure>> {
         let before = self.before.as_ref().ok_or(NotReached { step: 2 })?;
-        self.point.as_ref().ok_or(NotReached { step: 4 })?;
-        let restic =
-            Restic::of_system(self.place.repository(), self.place.password_file(), self.place.log("restic"))?;
+        let SecondPlace { url, gateway, .. } = self.copy.as_ref().ok_or(NotReached { step: 6 })?;
+        let restic = Restic::of_system(url.clone(), self.place.password_file(), self.place.log("restic"))?
+            .with_environment(environment(gateway.as_ref()));
         let version = restic.version()?;
         restic.check_all_data()?;
         let files = restic.files_of_latest()?;
@@ -312,11 +370,24 @@ impl Stage {
             ensure!(reader.finish() == *content, "restic gives another content of {}", name.as_str());
             same += content.size;
         }
-        let stored = ByteCount::new(place::bytes_below(&self.place.repository())?);
         Ok(vec![
             figure("restic の版", "restic version", &version),
-            figure("全データ検査", "check --read-data", &format!("no errors, {}", bytes(stored))),
+            figure("全データ検査", "check --read-data", "no errors"),
             figure("一致したディスク", "disks equal, byte by byte", &bytes(same)),
+        ])
+    }
+
+    /// Step 13: the first repository is made anew from the copy, so that there are two again.
+    pub fn two_again(&mut self) -> Result<Vec<Figure>> {
+        self.lost.as_ref().ok_or(NotReached { step: 8 })?;
+        let second = &self.copy.as_ref().ok_or(NotReached { step: 6 })?.repository;
+        let repository = self.place.repository();
+        second.copy(&repository)?;
+        let root = second.prove(&repository)?;
+        let size = ByteCount::new(place::bytes_below(&repository)?);
+        Ok(vec![
+            figure("戻した保管庫", "repository made anew", &bytes(size)),
+            figure("鍵なしの照合", "proof without a key", &format!("equal, root {}…", short(&root))),
         ])
     }
 
@@ -330,6 +401,15 @@ impl Stage {
         let disks = [disks[0].as_path(), disks[1].as_path()];
         Machine { accelerator, boot: Boot::OwnDisk, disks, writes: Writes::Kept, log }.start()
     }
+}
+
+/// What programs must be told to reach an object store.
+fn environment(gateway: Option<&RadosGateway>) -> Vec<(String, String)> {
+    gateway.map(|_running| radosgw::keys()).unwrap_or_default()
+}
+
+fn short(root: &str) -> &str {
+    root.get(..12).unwrap_or(root)
 }
 
 fn figure(ja: &'static str, en: &'static str, value: &str) -> Figure {
