@@ -223,7 +223,16 @@ fn borg_map(program: &str, places: &Places) -> Commands {
             let map = map(&format!("{name}.day2"));
             format!("{create} --map {map} --reuse-from {name}-day1 {name}-day2 {}", quoted(image))
         })),
-        prune: None,
+        prune: Some(format!(
+            "{} && {borg} compact && {}",
+            places
+                .images
+                .iter()
+                .map(|image| format!("{borg} delete {}-day1", stem(image)))
+                .collect::<Vec<_>>()
+                .join(" && "),
+            sync(&places.repo)
+        )),
         ..plain
     }
 }

@@ -58,7 +58,7 @@ const STEPS: [(Text, Action); 13] = [
     ),
     (
         Text {
-            ja: "別の場所へ複製し、同じであることを確かめる",
+            ja: "別の場所へ複製し、同一と確かめる",
             en: "Copy it to a second place, and prove both equal",
         },
         Stage::copy,
