@@ -259,7 +259,7 @@ impl Stage {
         let second = Sonae::new(program, url.clone(), self.place.password_file(), log);
         let mut figures = vec![
             figure("二つ目の場所", "second place", &place),
-            figure("鍵なしの照合", "proof without a key", &format!("equal, root {}…", short(&proof))),
+            figure("鍵なしの照合", "proof without a key", &format!("equal, root {proof:.12}…")),
         ];
         if let Some(why) = why {
             figures.push(figure("S3 を使わない理由", "why not S3", &why));
@@ -387,7 +387,7 @@ impl Stage {
         let size = ByteCount::new(place::bytes_below(&repository)?);
         Ok(vec![
             figure("戻した保管庫", "repository made anew", &bytes(size)),
-            figure("鍵なしの照合", "proof without a key", &format!("equal, root {}…", short(&root))),
+            figure("鍵なしの照合", "proof without a key", &format!("equal, root {root:.12}…")),
         ])
     }
 
@@ -406,10 +406,6 @@ impl Stage {
 /// What programs must be told to reach an object store.
 fn environment(gateway: Option<&RadosGateway>) -> Vec<(String, String)> {
     gateway.map(|_running| radosgw::keys()).unwrap_or_default()
-}
-
-fn short(root: &str) -> &str {
-    root.get(..12).unwrap_or(root)
 }
 
 fn figure(ja: &'static str, en: &'static str, value: &str) -> Figure {
