@@ -13,10 +13,10 @@ use crate::programs;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "small")]
-    size: Size,
+    pub(super) size: Size,
     /// A folder with img/vm*.raw, in place of target/corpus/SIZE
     #[arg(long, env = "SONAE_CORPUS")]
-    corpus: Option<PathBuf>,
+    pub(super) corpus: Option<PathBuf>,
 }
 
 /// Counts and prints.

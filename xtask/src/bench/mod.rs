@@ -33,7 +33,7 @@ enum What {
     /// A copy of a repository and the proof that it is equal, beside `cp` and `restic copy`.
     Copies(copies::Options),
     /// What an increment reads for runs of changes of four lengths.
-    Runs(runs::Options),
+    Runs(chunking::Options),
 }
 
 /// Measures and prints.

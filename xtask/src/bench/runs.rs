@@ -1,23 +1,13 @@
 //! `bench runs`: what an increment reads for runs of changes of four lengths, counted by the rig.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use super::corpus::{self, Size};
+use super::chunking::Options;
+use super::corpus;
 use super::machine::{quoted, shown};
 use crate::programs;
-
-/// Of which images.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    #[arg(long, value_enum, default_value = "small")]
-    size: Size,
-    /// A folder with img/vm*.raw, in place of target/corpus/SIZE
-    #[arg(long, env = "SONAE_CORPUS")]
-    corpus: Option<PathBuf>,
-}
 
 /// Counts and prints.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
